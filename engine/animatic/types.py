@@ -13,9 +13,10 @@ class Performance:
     """What one face does, a value per video frame: each curve is (F,) float32 unless said otherwise.
 
     Mouth: ``jaw_open`` 0 shut … 1 wide; ``lip_width`` −1 narrow (u, w) … 0 rest … +1 spread (i); ``lip_round`` 0…1
-    pushed forward (o, u, w); ``lip_press`` 0…1 lips held shut (p, b, m); ``lip_tuck`` 0…1 lower lip under the upper teeth
+    pushed forward (o, u, w); ``lip_press`` 0…1 lips held shut (p, b, m); ``lip_tuck`` 0…1 lower lip under upper teeth
     (f, v); ``tongue`` 0…1 tip seen between or behind the teeth (th, l); ``smile`` 0…1.
-    Eyes: ``blink`` 0 open … 1 shut; ``brow`` −1 lowered … +1 raised; ``gaze`` (F, 2) −1…1 right and down in the picture.
+    Eyes: ``blink`` 0 open … 1 shut; ``brow`` −1 lowered … +1 raised; ``gaze`` (F, 2) −1…1 in the picture
+    (plus = right, plus = down).
     Head, degrees: ``yaw`` (+ = towards the right of the picture), ``pitch`` (+ = down), ``roll`` (+ = clockwise in the
     picture).
     """
