@@ -15,7 +15,8 @@ from engine.animatic.mesh import BROWS, IRISES, LOWER_EYELIDS, UPPER_EYELIDS, Fa
 
 Array = NDArray[np.float64]
 CLOSED = 0.97  # where the upper lid stops, of the way to the lower one
-LASH_DARKNESS = 0.45
+LASH_DARKNESS = 0.35
+LASH_BAND = 0.30  # of the opening of the eye
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Eye:
         brow_down = float(((brow - upper[0]) @ down_axis)[5:].mean())  # lower edge of the brow
         open_px = np.maximum(bottom - lid, 0)
         room = np.maximum(lid - brow_down, 0.02 * frame.scale_px)
-        fold = lid - np.minimum(room, np.maximum(1.35 * open_px, 0.5 * room) + 1)
+        fold = lid - np.minimum(room, np.maximum(1.6 * open_px, 0.6 * room) + 1)
         beside = smoothstep((across / width + 0.03) / 0.10) * smoothstep((1.03 - across / width) / 0.10)
         inside = np.clip(np.minimum(down - lid, bottom - down) + 0.5, 0, 1) * beside
         iris = points_px[IRISES[side], :2]
@@ -67,7 +68,9 @@ class Eye:
         arrays = [a.astype(np.float32) for a in (down, lid, lid + open_px * beside, fold, inside)]
         return Eye(patch, *arrays, (float(down_axis[0]), float(down_axis[1])), falloff.astype(np.float32), radius)
 
-    def paint(self, picture: NDArray[np.uint8], photo: NDArray[np.uint8], blink: float, gaze: tuple[float, float]) -> None:
+    def paint(
+        self, picture: NDArray[np.uint8], photo: NDArray[np.uint8], blink: float, gaze: tuple[float, float]
+    ) -> None:
         """Paint this eye with the lid ``blink`` (0 open … 1 shut) and the ``gaze`` (right, down) into ``picture``."""
         xs, ys = np.meshgrid(
             np.arange(self.patch.x0, self.patch.x1, dtype=np.float32),
@@ -91,14 +94,13 @@ class Eye:
         """How far down the skin above a lid edge has come at each pixel, and where that skin is."""
         rest, length = self.lid - self.fold, edge - self.fold
         along = self.down - self.fold
-        share = np.clip(along / np.maximum(length, 1e-3), 0, 1)
-        shift = (length - rest) * share**2
+        lashes = LASH_BAND * (self.bottom - self.lid)  # come down as they are; the skin above them stretches
+        share = smoothstep(along / np.maximum(length - lashes, 1e-3))
+        shift = ((length - rest) * share).astype(np.float32)
         cover = ((along > 0) & (self.down <= edge)).astype(np.float32)
         return shift, cover
 
-    def _with_lashes(
-        self, painted: NDArray[np.uint8], edge: NDArray[np.float32], blink: float
-    ) -> NDArray[np.uint8]:
+    def _with_lashes(self, painted: NDArray[np.uint8], edge: NDArray[np.float32], blink: float) -> NDArray[np.uint8]:
         thickness = max(0.7, 0.06 * self.iris_radius_px * 2)
         line = np.exp(-(((self.down - edge) / thickness) ** 2)) * (self.bottom - self.lid > 0.3) * self._between()
         darken = 1 - LASH_DARKNESS * blink * line

@@ -95,7 +95,7 @@ def _anchors(points_px: Array, frame: FaceFrame, moves: dict[str, Array]) -> tup
 def build_fields(points_px: Array, region: Region) -> ExpressionFields:
     """Sample every expression of one face on its grid. ``points_px`` is (478, 3) in picture pixels."""
     frame = FaceFrame.of(points_px)
-    moves = ExpressionMoves(frame.to_local(points_px)).all()
+    moves = ExpressionMoves(points_px, frame).all()
     on_points = np.stack([frame.vectors_px(moves[name]) for name in EXPRESSIONS])
     anchors_px, on_anchors = _anchors(points_px, frame, moves)
     grid = _grid(region, frame)
@@ -132,7 +132,7 @@ def _interpolate(known: tuple[Array, Array], grid: Array, scale_px: float) -> Ar
     places, values = known
     num_fields = len(values)
     spline = RBFInterpolator(
-        places / scale_px, values.transpose(1, 0, 2).reshape(len(places), -1), kernel="thin_plate_spline", smoothing=2e-5
+        places / scale_px, values.transpose(1, 0, 2).reshape(len(places), -1), kernel="linear", smoothing=1e-3
     )
     sampled = spline(grid.reshape(-1, 2) / scale_px)
     return sampled.reshape(*grid.shape[:2], num_fields, 2).transpose(2, 0, 1, 3)

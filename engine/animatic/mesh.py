@@ -40,8 +40,6 @@ CORNER_DROP = 0.30  # how far the mouth corners follow the jaw
 UPPER_LIP_SHARE = 0.30  # of a smile's opening that the upper lip closes; the jaw does the rest
 LIP_FALLOFF = np.array([0.35, 0.6, 0.85, 1.0])[:, None]  # outer edge … inner edge
 
-LIP_EDGE_INSET = 0.35  # the mesh's lip edge can lie a pixel outside the lip: move it this far towards the next row
-
 EXPRESSIONS = ("close", "jaw", "spread", "narrow", "round", "press", "tuck", "smile", "brow", "yaw", "pitch", "roll")
 
 
@@ -78,9 +76,12 @@ class FaceFrame:
 def inset_lip_edges(points_px: Array) -> Array:
     """Points with the inner lip edges moved a little into the lips, so that no rim of teeth sticks to a lip."""
     points = np.array(points_px, np.float64)
+    width = np.linalg.norm(points[UPPER_LIP[0, -1], :2] - points[UPPER_LIP[0, 0], :2])
+    gap = np.linalg.norm(points[UPPER_LIP[3, 5], :2] - points[LOWER_LIP[3, 5], :2])
+    openness = np.clip(gap / max(width, 1e-6) / 0.12, 0, 1)  # only an open mouth has a rim of teeth
     inner = slice(1, -1)
-    for lip in (UPPER_LIP, LOWER_LIP):
-        points[lip[3, inner]] += LIP_EDGE_INSET * (points[lip[2, inner]] - points[lip[3, inner]])
+    for lip, inset in ((UPPER_LIP, 0.35), (LOWER_LIP, 0.85)):
+        points[lip[3, inner]] += inset * openness * (points[lip[2, inner]] - points[lip[3, inner]])
     return points
 
 
@@ -123,11 +124,14 @@ class Mouth:
 class ExpressionMoves:
     """Displacement of each of the 478 points, in local units, at 1.0 of each expression."""
 
-    def __init__(self, local: Array) -> None:
-        self.local = local
+    def __init__(self, points_px: Array, frame: FaceFrame) -> None:
+        self.local = local = frame.to_local(points_px)
         self.mouth = Mouth.of(local)
         self.below = local[:, 1] - self.mouth.centre[1]  # > 0 under the mouth line
         self.beside = (local[:, 0] - self.mouth.centre[0]) / 0.42
+        seen = points_px[:, :2] / frame.scale_px
+        to_outline = np.linalg.norm(seen[:, None] - seen[None, OVAL], axis=-1).min(1)
+        self.within_outline = smoothstep(to_outline / 0.10)  # 0 on the outline of the face: hair must not be pulled
         self.chin_depth = max(0.1, float(local[CHIN, 1] - self.mouth.centre[1]))
 
     def all(self) -> dict[str, Array]:
@@ -184,19 +188,23 @@ class ExpressionMoves:
         moves, mouth = self._still(), self.mouth
         right = (self.local[:, 0] - mouth.centre[0]) / mouth.half_width
         near = np.exp(-((self.below / 0.13) ** 2) - (np.maximum(0.0, np.abs(right) - 1) / 0.55) ** 2)
+        near *= self.within_outline
         pull = np.clip(right, -1.0, 1.0)
         moves[:, 0] = outwards * mouth.half_width * pull * near
         moves[:, 1] = -up * pull**2 * near
-        lips = np.concatenate([UPPER_LIP, LOWER_LIP]), np.concatenate([mouth.across[None]] * 8)
-        moves[lips[0], 0] = outwards * mouth.half_width * lips[1]
-        moves[lips[0], 1] = -up * lips[1] ** 2
+        # In a three-quarter view the far corner lies near the outline of the face: it stays, the near one does the work.
+        far_left, far_right = self.within_outline[UPPER_LIP[0, [0, -1]]]
+        across = mouth.across * np.where(mouth.across < 0, far_left, far_right)
+        for lip in (UPPER_LIP, LOWER_LIP):
+            moves[lip, 0] = outwards * mouth.half_width * across
+            moves[lip, 1] = -up * across**2
         return moves
 
     def _spread(self) -> Array:
         return self._corners(0.13, 0.004)
 
     def _narrow(self) -> Array:
-        return self._corners(-0.33, 0.0)
+        return self._corners(-0.28, 0.0)
 
     def _lips_vertical(self, upper: tuple[float, float], lower: tuple[float, float]) -> Array:
         """Move the (outer, inner) edges of each lip down by the given local units, as a lens over the width."""
@@ -227,6 +235,6 @@ class ExpressionMoves:
     def _brow(self) -> Array:
         moves, local = self._still(), self.local
         above = local[:, 1] - local[BROWS.ravel(), 1].mean()
-        lift = np.where(above < 0, np.exp(-((above / 0.16) ** 2)), np.exp(-((above / 0.055) ** 2)))
+        lift = np.where(above < 0, np.exp(-((above / 0.16) ** 2)), np.exp(-((above / 0.038) ** 2)))
         moves[:, 1] = -0.045 * lift * np.exp(-((np.abs(local[:, 0]) / 0.42) ** 4))
         return moves

@@ -4,7 +4,7 @@ The picture is cut along the lip line. Between the cut edges lies the inside of 
 the lower teeth that move with the jaw, and the upper teeth that move with the head: the photo's own where it shows them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ TONGUE_RGB = np.array([176, 84, 84], np.float32)
 TOOTH_RGB = np.array([238, 229, 214], np.float32)
 NUM_TEETH = 8  # seen from canine to canine and one more on each side
 TOOTH_WIDTH = 0.043  # face heights: a central incisor of 8 mm on a face of 185 mm
+FINER = 4
 SUB = 4  # fractional bits of cv2's polygon coordinates
 
 
@@ -32,11 +33,12 @@ SUB = 4  # fractional bits of cv2's polygon coordinates
 class MouthInside:
     """Layers in the mouth's own frame, with the map from it to local face coordinates.
 
-    ``upper``, ``lower``: (rows, columns, 4); texture pixel (x, y) is at local right = left + x·unit, down = top + y·unit.
+    ``upper``, ``lower``, ``tongue``: (rows, columns, 4); texture pixel (x, y) is at local right = left + x·unit, down = top + y·unit.
     """
 
     upper: Layer
     lower: Layer
+    tongue: Layer
     left: float
     top: float
     unit: float
@@ -48,7 +50,9 @@ class MouthInside:
         """Three texture corners in local coordinates: top left, top right, bottom left."""
         rows, columns = self.upper.shape[:2]
         right, bottom = self.left + columns * self.unit, self.top + rows * self.unit
-        return np.array([[self.left, self.top, self.depth], [right, self.top, self.depth], [self.left, bottom, self.depth]])
+        return np.array(
+            [[self.left, self.top, self.depth], [right, self.top, self.depth], [self.left, bottom, self.depth]]
+        )
 
 
 def light_on(photo: NDArray[np.uint8], points_px: Array) -> NDArray[np.float32]:
@@ -79,7 +83,8 @@ def paint_inside(photo: NDArray[np.uint8], points_px: Array, frame: FaceFrame) -
     light = light_on(photo, points_px)
     inside = MouthInside(
         upper=_upper_teeth(right, down, mouth) * np.append(light, 1.0).astype(np.float32),
-        lower=_tongue_and_lower_teeth(right, down) * np.append(light, 1.0).astype(np.float32),
+        lower=_lower_teeth(right, down) * np.append(light, 1.0).astype(np.float32),
+        tongue=_tongue(right, down) * np.append(light, 1.0).astype(np.float32),
         left=mouth.centre[0] - half,
         top=line + TOP,
         unit=unit,
@@ -116,28 +121,31 @@ def _upper_teeth(right: Array, down: Array, mouth: Mouth) -> Layer:
     return _layer(TOOTH_RGB * shade[..., None], alpha)
 
 
-def _tongue_and_lower_teeth(right: Array, down: Array) -> Layer:
-    """Drawn as at jaw shut: the tongue fills the mouth behind the lower teeth, whose edge lies under the lip line."""
-    x, y = right[None] / 0.11, (down[:, None] - 0.05) / 0.055
+def _tongue(right: Array, down: Array) -> Layer:
+    """As at jaw shut, lying a little under the lip line."""
+    x, y = right[None] / 0.105, (down[:, None] - 0.055) / 0.06
     mound = np.clip(1 - x**2 - np.where(y < 0, y**2, 0), 0, 1)
-    groove = 1 - 0.12 * np.exp(-((right[None] / 0.012) ** 2))
-    rgb = TONGUE_RGB * ((0.42 + 0.38 * np.sqrt(mound)) * groove)[..., None]
-    layer = _layer(rgb, smoothstep(mound / 0.25))
+    groove = 1 - 0.15 * np.exp(-((right[None] / 0.010) ** 2))
+    lit = np.exp(-(((down[:, None] - 0.03) / 0.035) ** 2))
+    rgb = TONGUE_RGB * ((0.40 + 0.16 * np.sqrt(mound) + 0.14 * lit) * groove)[..., None]
+    return _layer(rgb, smoothstep(mound / 0.35))
+
+
+def _lower_teeth(right: Array, down: Array) -> Layer:
+    """As at jaw shut: their edge lies just under the lip line."""
     inside_tooth, _ = _teeth(right, TOOTH_WIDTH * 0.62)
-    edge = 0.040 + 0.012 * (right / 0.12) ** 2 + 0.003 * np.abs(inside_tooth) ** 4
-    teeth = smoothstep((down[:, None] - edge[None]) / 0.006) * smoothstep((0.105 - np.abs(right)) / 0.02)[None]
-    shade = (0.60 * (1 - 0.25 * np.abs(inside_tooth) ** 8) * np.sqrt(np.clip(1 - (right / 0.13) ** 2, 0.05, 1)))[None]
-    rgb = layer[..., :3] * (1 - teeth[..., None]) + TOOTH_RGB * shade[..., None] * teeth[..., None]
-    return _layer(rgb, np.maximum(layer[..., 3], teeth))
+    edge = 0.007 + 0.9 * right**2 + 0.002 * np.abs(inside_tooth) ** 4
+    alpha = smoothstep((down[:, None] - edge[None]) / 0.006) * smoothstep((0.105 - np.abs(right)) / 0.02)[None]
+    shade = 0.62 * (1 - 0.25 * np.abs(inside_tooth) ** 8) * np.sqrt(np.clip(1 - (right / 0.13) ** 2, 0.05, 1))
+    return _layer(np.broadcast_to(TOOTH_RGB * shade[None, :, None], (len(down), len(right), 3)), alpha)
 
 
-def _with_photo_teeth(
-    inside: MouthInside, photo: NDArray[np.uint8], points_px: Array, frame: FaceFrame
-) -> MouthInside:
+def _with_photo_teeth(inside: MouthInside, photo: NDArray[np.uint8], points_px: Array, frame: FaceFrame) -> MouthInside:
     """Put what the photo shows between the lips over the drawn upper teeth, fading out towards the lower lip."""
     rows, columns = inside.upper.shape[:2]
     source = cv2.getAffineTransform(
-        np.float32([[-0.5, -0.5], [columns - 0.5, -0.5], [-0.5, rows - 0.5]]), frame.to_px(inside.corners).astype(np.float32)
+        np.float32([[-0.5, -0.5], [columns - 0.5, -0.5], [-0.5, rows - 0.5]]),
+        frame.to_px(inside.corners).astype(np.float32),
     )
     size = (columns, rows)
     seen = cv2.warpAffine(photo, source, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP).astype(np.float32)
@@ -154,7 +162,7 @@ def _with_photo_teeth(
     blend = alpha[..., None].astype(np.float32)
     mixed[..., :3] = mixed[..., :3] * (1 - blend) + seen * blend
     mixed[..., 3] = np.where(share > 0.3, alpha, covered)
-    return MouthInside(mixed, inside.lower, inside.left, inside.top, inside.unit, inside.depth, inside.light)
+    return replace(inside, upper=mixed)
 
 
 def _increasing(points: Array) -> tuple[Array, Array]:
@@ -179,7 +187,8 @@ class LipLine:
 
     @property
     def opening(self) -> Array:
-        return np.concatenate([self.upper, self.lower[::-1]])
+        """The outline of what is seen between the lips, a smooth closed curve."""
+        return np.concatenate([_smooth(self.upper), _smooth(self.lower)[::-1]])
 
 
 def patch_of(points_px: Array, scale_px: float, limits: Region) -> Region:
@@ -193,12 +202,12 @@ def patch_of(points_px: Array, scale_px: float, limits: Region) -> Region:
 
 
 def fill(outline: Array, patch: Region) -> NDArray[np.float32]:
-    """Coverage 0…1 of a polygon in picture coordinates, anti-aliased."""
+    """Coverage 0…1 of a polygon in picture coordinates. Drawn finer and averaged: cv2's own anti-aliasing is coarse."""
     width, height = patch.size
-    mask = np.zeros((height, width), np.uint8)
-    corners = np.round((outline - [patch.x0, patch.y0]) * 2**SUB).astype(np.int32)
-    cv2.fillPoly(mask, [corners], 255, cv2.LINE_AA, SUB)
-    return mask.astype(np.float32) / 255
+    mask = np.zeros((height * FINER, width * FINER), np.uint8)
+    corners = np.round(((outline - [patch.x0, patch.y0] + 0.5) * FINER - 0.5) * 2**SUB).astype(np.int32)
+    cv2.fillPoly(mask, [corners], 255, cv2.LINE_8, SUB)
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
 def _smooth(edge: Array) -> Array:
@@ -223,14 +232,14 @@ def lower_lip_cover(points_px: Array, line: LipLine, scale_px: float, patch: Reg
 
 
 def draw_inside(inside: MouthInside, placed: "InsidePlacement", patch: Region) -> Picture:
-    """The inside of the mouth over the whole patch: cavity, then tongue and lower teeth, then upper teeth."""
+    """The inside of the mouth over the whole patch: cavity, tongue, lower teeth, upper teeth, from back to front."""
     width, height = patch.size
     rows, columns = inside.upper.shape[:2]
     corners = np.float32([[-0.5, -0.5], [columns - 0.5, -0.5], [-0.5, rows - 0.5]])
     picture = np.empty((height, width, 3), np.float32)
     picture[:] = CAVITY_RGB * inside.light
     offset = np.float32([patch.x0, patch.y0])
-    for layer, where in ((inside.lower, placed.lower), (inside.upper, placed.upper)):
+    for layer, where in ((inside.tongue, placed.tongue), (inside.lower, placed.lower), (inside.upper, placed.upper)):
         affine = cv2.getAffineTransform(corners, where.astype(np.float32) - offset)
         drawn = cv2.warpAffine(layer, affine, (width, height), flags=cv2.INTER_LINEAR)
         alpha = drawn[..., 3:]
@@ -240,24 +249,29 @@ def draw_inside(inside: MouthInside, placed: "InsidePlacement", patch: Region) -
 
 @dataclass(frozen=True)
 class InsidePlacement:
-    """Where the three texture corners of the upper and of the lower layer fall in this frame, px."""
+    """Where the three texture corners of each layer fall in this frame, px."""
 
     upper: Array
     lower: Array
+    tongue: Array
 
     @staticmethod
-    def of(inside: MouthInside, frame: FaceFrame, turns: dict[str, float], jaw: tuple[float, float]) -> "InsidePlacement":
+    def of(
+        inside: MouthInside, frame: FaceFrame, turns: dict[str, float], jaw: tuple[float, float]
+    ) -> "InsidePlacement":
         """``turns`` in radians; ``jaw`` = (jaw_open, tongue): the tongue lifts towards the upper teeth."""
         corners = inside.corners
         moved = corners + sum(ExpressionMoves.turn(corners, axis) * angle for axis, angle in turns.items())
         gape, tongue = jaw
-        drop = np.array([0.0, JAW_GAPE * 0.86 * gape - 0.018 * tongue, 0.0])
-        return InsidePlacement(frame.to_px(moved), frame.to_px(moved + drop))
+        down = np.array([0.0, JAW_GAPE * gape, 0.0])
+        lifted = np.array([0.0, -0.035 * tongue, 0.0])
+        return InsidePlacement(*(frame.to_px(moved + offset) for offset in (0.0, 0.86 * down, 0.55 * down + lifted)))
 
 
-def shade_under_lips(opening: NDArray[np.float32], scale_px: float) -> NDArray[np.float32]:
-    """Darkening of the inside near the lips, more under the upper one, 0…1."""
+def shade_under_lips(opening: NDArray[np.float32], scale_px: float) -> Picture:
+    """Darkening of the inside near the lips, more under the upper one: a factor 0…1 per channel, warm like skin."""
     sigma = max(0.6, 0.018 * scale_px)
     soft = cv2.GaussianBlur(opening, (0, 0), sigma)
     lower = np.roll(soft, max(1, round(sigma * 0.7)), axis=0)
-    return np.clip(0.30 + 0.75 * np.minimum(soft, lower), 0.25, 1.0)
+    shade = np.clip(0.36 + 0.72 * np.minimum(soft, lower), 0.3, 1.0)
+    return shade[..., None] ** np.array([0.8, 1.15, 1.3], np.float32)

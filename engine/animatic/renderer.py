@@ -31,7 +31,11 @@ SEAM_DARKNESS = 0.38
 
 def expression_weights(performance: Performance, frame_index: int, speaks: bool) -> NDArray[np.float32]:
     """(K,) weight of each of EXPRESSIONS in one frame; head turns in radians."""
-    at = {name: float(getattr(performance, name)[frame_index]) for name in Performance.__dataclass_fields__ if name != "gaze"}
+    at = {
+        name: float(getattr(performance, name)[frame_index])
+        for name in Performance.__dataclass_fields__
+        if name != "gaze"
+    }
     rounded = at["lip_round"]
     weights = {
         "close": 1.0 if speaks else 0.0,
@@ -122,7 +126,9 @@ class Animator:
         picture = self.photo.copy()
         for index in weights:
             area = self.rigs[index].fields.region.slices
-            picture[area] = cv2.remap(source, map_x[area], map_y[area], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            picture[area] = cv2.remap(
+                source, map_x[area], map_y[area], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+            )
         for index, rig in enumerate(self.rigs):
             if rig is not None and rig.speaks:
                 tongue = float(performances[index].tongue[frame_index])
@@ -150,13 +156,13 @@ class Animator:
         if patch.size[0] < 3 or patch.size[1] < 3:
             return
         line = LipLine.of(moved)
-        opening = fill(_closed_curve(line), patch)
+        opening = fill(line.opening, patch)
         at = dict(zip(EXPRESSIONS, weights.tolist(), strict=True))
         result = picture[patch.slices].astype(np.float32)
         if opening.max() > 0:
             turns = {axis: at[axis] for axis in ("yaw", "pitch", "roll")}
             placed = InsidePlacement.of(rig.inside, rig.frame, turns, (at["jaw"], tongue))
-            inside = draw_inside(rig.inside, placed, patch) * shade_under_lips(opening, scale)[..., None]
+            inside = draw_inside(rig.inside, placed, patch) * shade_under_lips(opening, scale)
             result += (inside - result) * opening[..., None]
         cover = lower_lip_cover(moved, line, scale, patch)[..., None]
         result += (self._lower_layer(rig, weights, patch) - result) * cover
@@ -175,12 +181,6 @@ class Animator:
         return cv2.remap(
             self.photo, xs - moved[..., 0], ys - moved[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         ).astype(np.float32)
-
-
-def _closed_curve(line: LipLine) -> NDArray[np.float64]:
-    from engine.animatic.mouth import _smooth
-
-    return np.concatenate([_smooth(line.upper), _smooth(line.lower)[::-1]])
 
 
 def _seam(line: LipLine, scale_px: float, patch: Region) -> NDArray[np.float32]:
