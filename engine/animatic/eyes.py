@@ -23,8 +23,8 @@ LASH_BAND = 0.30  # of the opening of the eye
 class Eye:
     """One eye of the photo in its own frame. Arrays cover ``patch``: (rows, columns) px unless said otherwise.
 
-    ``down``: position down the eye; ``lid``, ``bottom``, ``fold``: where, in the same units, this column's upper lid, lower
-    lid and the top of the stretching skin are; ``inside``: coverage of the eyeball.
+    ``down``: position down the eye; ``lid``, ``bottom``, ``fold``: where, in the same units, this column's upper lid,
+    lower lid and the top of the stretching skin are; ``inside``: coverage of the eyeball.
     """
 
     patch: Region
@@ -39,7 +39,7 @@ class Eye:
 
     @staticmethod
     def of(side: int, points_px: Array, frame: FaceFrame, limits: Region) -> "Eye | None":
-        """``side`` 0 is the eye on the left of the picture. None where the eye is under 4 px wide or out of the picture."""
+        """``side`` 0 is the eye on the left of the picture. None where it is under 4 px wide or out of the picture."""
         upper, lower = points_px[UPPER_EYELIDS[side], :2], points_px[LOWER_EYELIDS[side], :2]
         width = float(np.linalg.norm(upper[-1] - upper[0]))
         if width < 4:

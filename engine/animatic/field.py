@@ -1,7 +1,7 @@
 """From moved mesh points to a smooth displacement of the picture around a face.
 
-Every expression is a displacement field, sampled once on a coarse grid; a frame is their weighted sum, turned round by a
-few fixed-point steps (where does this output pixel come from?) and enlarged to the picture.
+Every expression is a displacement field, sampled once on a coarse grid; a frame is their weighted sum, turned round by
+a few fixed-point steps (where does this output pixel come from?) and enlarged to the picture.
 """
 
 from dataclasses import dataclass

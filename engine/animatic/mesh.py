@@ -192,7 +192,7 @@ class ExpressionMoves:
         pull = np.clip(right, -1.0, 1.0)
         moves[:, 0] = outwards * mouth.half_width * pull * near
         moves[:, 1] = -up * pull**2 * near
-        # In a three-quarter view the far corner lies near the outline of the face: it stays, the near one does the work.
+        # In a three-quarter view the far corner lies near the outline of the face: it stays, the near one moves.
         far_left, far_right = self.within_outline[UPPER_LIP[0, [0, -1]]]
         across = mouth.across * np.where(mouth.across < 0, far_left, far_right)
         for lip in (UPPER_LIP, LOWER_LIP):

@@ -1,7 +1,8 @@
 """The mouth: the lower lip as a layer of its own, and what is seen between the lips.
 
-The picture is cut along the lip line. Between the cut edges lies the inside of the mouth: a dark cavity, the tongue and
-the lower teeth that move with the jaw, and the upper teeth that move with the head: the photo's own where it shows them.
+The picture is cut along the lip line. Between the cut edges lies the inside of the mouth: a dark cavity, the tongue
+and the lower teeth that move with the jaw, and the upper teeth that move with the head: the photo's own where it shows
+them.
 """
 
 from dataclasses import dataclass, replace
@@ -33,7 +34,8 @@ SUB = 4  # fractional bits of cv2's polygon coordinates
 class MouthInside:
     """Layers in the mouth's own frame, with the map from it to local face coordinates.
 
-    ``upper``, ``lower``, ``tongue``: (rows, columns, 4); texture pixel (x, y) is at local right = left + x·unit, down = top + y·unit.
+    ``upper``, ``lower``, ``tongue``: (rows, columns, 4); texture pixel (x, y) is at local right = left + x·unit, down =
+    top + y·unit.
     """
 
     upper: Layer

@@ -1,13 +1,18 @@
 """One bundle per person of the picture: nothing after this sorts faces or counts speakers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.types import FaceDetail
+from engine.cast.suggest import check
+from engine.cast.timeline import gate, num_frames, within
 from engine.media.types import Waveform
-from engine.project.document import Face, Part
+from engine.project.document import CastMember, Face, Part, Scene, Turn
+
+VOICE_SAMPLE_RATE = 16_000
 
 
 @dataclass(frozen=True)
@@ -28,3 +33,67 @@ class CastStream:
     turns_s: tuple[tuple[float, float], ...]
     speaking_gate: NDArray[np.float32]
     listening_gate: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What analysis found, as arrays: one 16 kHz voice per speaker id, one detail per face id."""
+
+    voices: Mapping[str, Waveform]
+    details: Mapping[str, FaceDetail]
+
+
+def build_streams(scene: Scene, evidence: Evidence, range_s: tuple[float, float]) -> list[CastStream]:
+    """One stream per face of the cast, left to right, over ``range_s`` of the recording.
+
+    Raises UnknownFace or UncastSpeaker (see ``check``) before anything is computed.
+    """
+    check(scene)
+    turns = within(scene.turns, range_s)
+    members = {member.face_id: member for member in scene.cast if member.face_id}
+    return [
+        _stream(
+            face,
+            members.get(face.id) or CastMember(face_id=face.id, part=Part.STILL),
+            _Range(scene, turns, range_s),
+            evidence,
+        )
+        for face in scene.faces
+    ]
+
+
+@dataclass(frozen=True)
+class _Range:
+    scene: Scene
+    turns: list[Turn]
+    range_s: tuple[float, float]
+
+    @property
+    def length(self) -> int:
+        return num_frames(self.range_s[1] - self.range_s[0], self.scene.settings.frame_rate)
+
+    def gate_of(self, speaker_ids: set[str]) -> NDArray[np.float32]:
+        spans = [(turn.start_s, turn.end_s) for turn in self.turns if turn.speaker_id in speaker_ids]
+        return gate(spans, self.scene.settings.frame_rate, self.length)
+
+
+def _stream(face: Face, member: CastMember, rendered: _Range, evidence: Evidence) -> CastStream:
+    own = {member.speaker_id} if member.speaker_id and member.part is Part.TALKS else set()
+    speaking = rendered.gate_of(own)
+    others = rendered.gate_of({turn.speaker_id for turn in rendered.turns} - own)
+    start_s, end_s = rendered.range_s
+    if own:
+        voice = evidence.voices[member.speaker_id].between(start_s, end_s)
+    else:
+        voice = Waveform(np.zeros(round((end_s - start_s) * VOICE_SAMPLE_RATE), np.float32), VOICE_SAMPLE_RATE)
+    return CastStream(
+        face=face,
+        detail=evidence.details.get(face.id),
+        part=member.part,
+        liveliness=member.liveliness,
+        lip_strength=member.lip_strength,
+        voice=voice,
+        turns_s=tuple((turn.start_s, turn.end_s) for turn in rendered.turns if turn.speaker_id in own),
+        speaking_gate=speaking,
+        listening_gate=np.clip(others - speaking, 0, 1).astype(np.float32),
+    )

@@ -1,0 +1,73 @@
+"""Turns against video frames: the one place where seconds become frames, and what turns say about a stretch of time."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.project.document import Turn
+
+RAMP_S = 0.08  # a gate rises and falls over this time
+
+
+def num_frames(duration_s: float, frame_rate: float) -> int:
+    """Frames of a video as long as the sound (to within half a frame), at least one."""
+    return max(1, round(duration_s * frame_rate))
+
+
+def gate(spans_s: Iterable[tuple[float, float]], frame_rate: float, length: int) -> NDArray[np.float32]:
+    """(length,) 1 inside the spans (seconds), 0 outside, with ramps of RAMP_S outside the spans' edges."""
+    centre_s = (np.arange(length) + 0.5) / frame_rate
+    opened = np.zeros(length, np.float32)
+    for start_s, end_s in spans_s:
+        first, last = np.searchsorted(centre_s, [start_s - RAMP_S, end_s + RAMP_S])
+        at = centre_s[first:last]
+        rise = np.minimum((at - start_s) / RAMP_S + 1, (end_s - at) / RAMP_S + 1)
+        opened[first:last] = np.maximum(opened[first:last], np.clip(rise, 0, 1))
+    return opened
+
+
+def within(turns: Iterable[Turn], range_s: tuple[float, float]) -> list[Turn]:
+    """The turns that touch the range, cut to it and counted from its start."""
+    start_s, end_s = range_s
+    inside = []
+    for turn in turns:
+        first, last = max(turn.start_s, start_s) - start_s, min(turn.end_s, end_s) - start_s
+        if last - first > 1e-3:
+            inside.append(turn.model_copy(update={"start_s": first, "end_s": last}))
+    return sorted(inside, key=lambda turn: (turn.start_s, turn.end_s))
+
+
+def mark_overlaps(turns: Sequence[Turn]) -> list[Turn]:
+    """The same turns, sorted, each marked ``overlapped`` where another speaker's turn runs at the same time."""
+    ordered = sorted(turns, key=lambda turn: (turn.start_s, turn.end_s))
+    marked = []
+    for turn in ordered:
+        crossed = any(
+            other.speaker_id != turn.speaker_id and other.start_s < turn.end_s and turn.start_s < other.end_s
+            for other in ordered
+        )
+        marked.append(turn if turn.overlapped == crossed else turn.model_copy(update={"overlapped": crossed}))
+    return marked
+
+
+def talking_s(turns: Iterable[Turn]) -> dict[str, float]:
+    """Seconds of talk per speaker id."""
+    totals: dict[str, float] = {}
+    for turn in turns:
+        totals[turn.speaker_id] = totals.get(turn.speaker_id, 0.0) + turn.end_s - turn.start_s
+    return totals
+
+
+def liveliest_exchange(turns: Sequence[Turn], duration_s: float, length_s: float) -> tuple[float, float]:
+    """The stretch of ``length_s`` in which most speakers take most turns: what a short preview should show."""
+    if duration_s <= length_s or not turns:
+        return 0.0, min(duration_s, length_s)
+    starts = [min(turn.start_s, duration_s - length_s) for turn in turns]
+
+    def score(start_s: float) -> tuple[int, int, float]:
+        inside = within(turns, (start_s, start_s + length_s))
+        return len({turn.speaker_id for turn in inside}), len(inside), sum(talking_s(inside).values())
+
+    best = max(starts, key=lambda start_s: (*score(start_s), -start_s))
+    return best, best + length_s
