@@ -17,8 +17,8 @@ Array = NDArray[np.float64]
 Field = NDArray[np.float32]
 
 # Rings of anchors around the face outline: how much of a head turn the hair and the background follow there.
-RINGS = ((1.18, 0.92), (1.45, 0.62), (1.8, 0.22), (2.2, 0.0), (2.6, 0.0))
-REACH = 2.2  # the region ends here, in radii of the face outline
+RINGS = ((1.18, 0.92), (1.45, 0.60), (1.75, 0.2), (2.0, 0.0), (2.4, 0.0))
+REACH = 2.0  # the region ends here, in radii of the face outline
 CELLS_PER_FACE = 44
 
 
@@ -140,7 +140,7 @@ def _interpolate(known: tuple[Array, Array], grid: Array, scale_px: float) -> Ar
 
 def blend(fields: Field, weights: NDArray[np.float32]) -> Field:
     """Weighted sum of (K, rows, columns, 2) fields."""
-    return np.tensordot(weights, fields, axes=1)
+    return (weights @ fields.reshape(len(weights), -1)).reshape(fields.shape[1:])
 
 
 def invert(displacement: Field, cell: tuple[float, float], num_steps: int = 4) -> Field:

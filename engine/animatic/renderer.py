@@ -150,7 +150,7 @@ class Animator:
         return source
 
     def _draw_mouth(self, picture: Picture, rig: FaceRig, weights: NDArray[np.float32], tongue: float) -> None:
-        moved = rig.points_px[:, :2] + np.tensordot(weights, rig.fields.points, axes=1)
+        moved = rig.points_px[:, :2] + blend(rig.fields.points, weights)
         scale = rig.frame.scale_px
         patch = patch_of(moved, scale, rig.fields.region)
         if patch.size[0] < 3 or patch.size[1] < 3:
