@@ -1,0 +1,84 @@
+"""From the command line to a running program: set up what is missing, then hand over."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from engine.launcher.environment import CARRIERS, PACKAGES, TESTS, Environment, SetupError
+
+HELP = """Roundtable: one group photo and one recorded conversation become a video in which everyone talks.
+
+  python launch.py                                       the studio page  [--host H] [--port P] [--share]
+  python launch.py demo                                  a finished video of the demo's people
+  python launch.py new PROJECT --photo P --dialogue D    a new project    [--speakers N] [--voice NAME=FILE ...]
+  python launch.py faces PHOTO [--json]                  who is in a photo
+  python launch.py diarize AUDIO --out X.rttm            who speaks when  [--voices DIR]
+  python launch.py render PROJECT                        make the video   [--preset P] [--out FILE] [--range A:B]
+  python launch.py bench animatic                        how fast this computer is
+  python launch.py test [PYTEST OPTIONS]                 the tests
+
+A command followed by --help tells its options.
+The first start downloads what is needed into .venv; later ones work offline.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Sets up what is missing and runs the command; gives its exit code (on POSIX it replaces this process)."""
+    if arguments in (["-h"], ["--help"], ["help"]):
+        print(HELP)
+        return 0
+    environment = Environment(Path(__file__).resolve().parents[2])
+    for_tests = arguments[:1] == ["test"]
+    try:
+        _set_up(environment, [PACKAGES, CARRIERS, *([TESTS] if for_tests else [])])
+    except SetupError as problem:
+        print(f"\n{problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The next start goes on from here.", file=sys.stderr)
+        return 130
+    return hand_over(environment, command_line(arguments), environment.root if for_tests else None)
+
+
+def command_line(arguments: list[str]) -> list[str]:
+    """What the environment's Python is to run: the page, pytest, or one of the engine's commands."""
+    if not arguments or arguments[0].startswith("-"):
+        return ["-m", "app", *arguments]
+    if arguments[0] == "studio":
+        return ["-m", "app", *arguments[1:]]
+    if arguments[0] == "test":
+        return ["-m", "pytest", *arguments[1:]]
+    return ["-m", "engine", *arguments]
+
+
+def hand_over(environment: Environment, command: list[str], folder: Path | None) -> int:
+    """Runs ``command`` with the environment's Python, in ``folder`` or where the user is."""
+    # Safe path: a file named like one of ours in the folder where the user happens to be is not imported.
+    path = os.pathsep.join(filter(None, [str(environment.root), os.environ.get("PYTHONPATH")]))
+    variables = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    program = [str(environment.python), *command]
+    sys.stdout.flush()
+    if os.name != "nt":
+        _replace_this_process(program, variables, folder)
+    process = subprocess.Popen(program, env=variables, cwd=folder)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # the program was told too, and is closing down
+
+
+def _replace_this_process(program: list[str], variables: dict[str, str], folder: Path | None) -> NoReturn:
+    if folder:
+        os.chdir(folder)
+    os.execve(program[0], program, variables)
+
+
+def _set_up(environment: Environment, parts: list[str]) -> None:
+    if not environment.missing(parts):
+        return
+    from engine.launcher.setting_up import set_up  # only then: every start pays for what is imported here
+
+    set_up(environment, parts)
