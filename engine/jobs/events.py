@@ -1,6 +1,7 @@
 """What a render tells while it runs. Plain values: they go to the terminal, the page and events.jsonl alike."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,4 +25,12 @@ class FrameReady:
     rgb: NDArray[np.uint8]
 
 
-RenderEvent = StageProgress | FrameReady
+@dataclass(frozen=True)
+class TakeDone:
+    """The render ended well: the take's id and its video."""
+
+    take_id: str
+    video_path: Path
+
+
+RenderEvent = StageProgress | FrameReady | TakeDone

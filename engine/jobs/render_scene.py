@@ -1,0 +1,227 @@
+"""A saved plan becomes a take: the same for the page and the command line."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import __version__
+from engine.analysis.types import FaceDetail
+from engine.analysis.visemes import SpeechSounds
+from engine.animatic.performance import PerformanceSettings, perform
+from engine.animatic.renderer import Animator, FaceRig
+from engine.cast.streams import CastStream, Evidence, build_streams
+from engine.cast.suggest import check
+from engine.cast.timeline import num_frames
+from engine.compositing import captions, mix, provenance
+from engine.compositing.framing import Framing, plan_frame
+from engine.errors import ModelMissing, NoFacesFound, NoSpeechFound, RenderCancelled, StudioError
+from engine.jobs import evidence
+from engine.jobs.events import FrameReady, RenderEvent, StageProgress, TakeDone
+from engine.media.types import Image
+from engine.media.write import VideoWriter
+from engine.project.atomic import whole_file
+from engine.project.document import Part, Project, RenderSettings, Scene, Take, TakeKind
+from engine.project.store import ProjectStore
+from engine.project.takes import inputs_sha256, rendering, write_take
+
+Frame = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """What a render needs, ready: the framed picture, the people in it and what each of them will do."""
+
+    scene: Scene
+    settings: RenderSettings
+    range_s: tuple[float, float]
+    framing: Framing
+    picture: Image
+    streams: list[CastStream]
+    sounds: dict[str, SpeechSounds]
+
+    @property
+    def num_frames(self) -> int:
+        return num_frames(self.range_s[1] - self.range_s[0], self.settings.frame_rate)
+
+
+def render_take(store: ProjectStore, project: Project, settings: RenderSettings) -> Iterator[RenderEvent]:
+    """Render ``project`` into a new take and keep it in the project, which is saved at the start and at the end.
+
+    Closing the generator cancels: the take is marked so, and the project is as it was otherwise.
+    Raises the errors of ``cast.check`` before anything is computed, ModelMissing for a kind that cannot be rendered
+    here, NoFacesFound, NoSpeechFound, UnreadableMedia, WriteFailed; the take then says "failed" and why.
+    """
+    settings = settings.model_copy(deep=True)
+    scene = project.scene.model_copy(update={"settings": settings, "takes": []}, deep=True)
+    ready_to_render(scene, settings)
+    take = Take(settings=settings, engine_version=__version__, inputs_sha256=inputs_sha256(scene, settings))
+    project.scene.takes = [*project.scene.takes, take]
+    store.save(project)
+    take = project.scene.takes[-1]
+    started = time.monotonic()
+    try:
+        with rendering(store.take_folder(take.id)):
+            with closing(_render(store, scene, settings, take)) as events:
+                yield from events
+            take.status, take.compute_s = "done", round(time.monotonic() - started, 2)
+            write_take(store.take_folder(take.id), take, scene)
+            store.save(project)
+            yield TakeDone(take.id, store.folder / take.video_path)
+    except (GeneratorExit, KeyboardInterrupt, RenderCancelled):
+        _end(store, project, take, "cancelled", "Cancelled.")
+        raise
+    except StudioError as error:
+        _end(store, project, take, "failed", str(error))
+        raise
+    except Exception as error:
+        _end(store, project, take, "failed", f"{type(error).__name__}: {error}")
+        raise
+
+
+def _end(store: ProjectStore, project: Project, take: Take, status: str, message: str) -> None:
+    if take.status == "done":  # closed after the last event: nothing was lost
+        return
+    take.status, take.message = status, message
+    store.save(project)
+
+
+def ready_to_render(scene: Scene, settings: RenderSettings) -> None:
+    """Refuse at once what cannot work. Raises as ``render_take`` says."""
+    if settings.kind is not TakeKind.ANIMATIC:
+        raise ModelMissing(
+            f"A {settings.kind} needs the AnyTalker engine, which this version does not have yet.",
+            "Render an animatic.",
+        )
+    if not scene.faces:
+        raise NoFacesFound("The project has no faces.", "Add a photo with faces, or draw a box around each face.")
+    if not scene.turns:
+        raise NoSpeechFound("Nobody speaks in this project.", "Add a recording and let it be analysed.")
+    check(scene)
+    for label, bound in zip(("starts", "ends"), settings.range_s or (), strict=False):
+        if not 0 <= bound <= evidence.duration_s(scene) + 0.05:
+            raise StudioError(
+                f"The range {label} at {bound:g} s; the recording is {evidence.duration_s(scene):.1f} s long.",
+                "Choose a range inside the recording.",
+            )
+    if settings.range_s and settings.range_s[1] - settings.range_s[0] < 0.2:
+        raise StudioError("The range is shorter than 0.2 s.", "Choose a longer one.")
+
+
+def plan_scene(store: ProjectStore, scene: Scene, settings: RenderSettings) -> Iterator[StageProgress | ScenePlan]:
+    """Progress, then at last the plan: everything that does not depend on how the frames are made."""
+    yield StageProgress("prepare", "Preparing the picture")
+    photo = evidence.photo_of(store, scene)
+    details = evidence.face_details(store, scene, photo)
+    yield StageProgress("separate", "Separating the voices")
+    heard = evidence.voices(store, scene)
+    sounds: dict[str, SpeechSounds] = {}
+    for step in evidence.speech_sounds(store, scene, heard):
+        if isinstance(step, StageProgress):
+            yield step
+        else:
+            sounds = step
+    range_s = settings.range_s or (0.0, evidence.duration_s(scene))
+    framing = plan_frame((photo.width, photo.height), scene.faces, settings.aspect, settings.height)
+    framed = {face_id: _framed(detail, framing) for face_id, detail in details.items()}
+    yield ScenePlan(
+        scene,
+        settings,
+        range_s,
+        framing,
+        framing.apply(photo),
+        build_streams(scene, Evidence(heard, framed), range_s),
+        sounds,
+    )
+
+
+def _framed(detail: FaceDetail, framing: Framing) -> FaceDetail:
+    """The same face in the pixels of the framed picture."""
+    points = detail.points_px.copy()
+    points[:, :2] = framing.map_points(points[:, :2])
+    points[:, 2] *= framing.scale
+    return FaceDetail(points, detail.blendshapes, detail.embedding)
+
+
+def animate(plan: ScenePlan) -> Iterator[Frame]:
+    """The frames of an animatic: same plan and seed, same frames, bit for bit."""
+    scene, settings = plan.scene, plan.settings
+    speaker_of = {member.face_id: member.speaker_id for member in scene.cast if member.face_id and member.speaker_id}
+    sounds = {
+        face_id: plan.sounds[speaker_id].between(*plan.range_s)
+        for face_id, speaker_id in speaker_of.items()
+        if speaker_id in plan.sounds
+    }
+    performances = perform(
+        plan.streams,
+        sounds,
+        settings.frame_rate,
+        PerformanceSettings(interaction_strength=scene.interaction_strength, seed=settings.seed),
+    )
+    rigs = [_rig(plan.picture, stream) for stream in plan.streams]
+    animator = Animator(plan.picture, rigs)
+    for index in range(plan.num_frames):
+        yield animator.frame(performances, index)
+
+
+def _rig(picture: Image, stream: CastStream) -> FaceRig | None:
+    if stream.part is Part.STILL or stream.detail is None:
+        return None
+    return FaceRig.of(picture.rgb, stream.detail.points_px, speaks=stream.part is Part.TALKS)
+
+
+def _render(store: ProjectStore, scene: Scene, settings: RenderSettings, take: Take) -> Iterator[RenderEvent]:
+    plan: ScenePlan | None = None
+    for step in plan_scene(store, scene, settings):
+        if isinstance(step, ScenePlan):
+            plan = step
+        else:
+            yield step
+    assert plan is not None
+    folder = store.take_folder(take.id)
+    sound = mix.take_sound(store, scene, plan.range_s, folder)
+    cues = captions.cues(scene, plan.range_s, {key: sounds.words for key, sounds in plan.sounds.items()})
+    video = folder / "video.mp4"
+    finishing = Finishing(plan, cues)
+    with VideoWriter(video, plan.framing.size, settings.frame_rate, sound, provenance.metadata(take)) as writer:
+        for index, frame in enumerate(animate(plan)):
+            finished = finishing.apply(frame, index)
+            writer.write(finished)
+            yield FrameReady(index, finished)
+            yield StageProgress("render", "Rendering", index + 1, plan.num_frames)
+        yield StageProgress("finish", "Finishing the file", plan.num_frames, plan.num_frames)
+    if settings.captions != "none":
+        captions.write_files(cues, folder)
+    take.video_path = video.relative_to(store.folder).as_posix()
+    take.duration_s = round(plan.num_frames / settings.frame_rate, 3)
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """What is drawn over a frame: burnt-in captions and the visible mark, both only on request."""
+
+    plan: ScenePlan
+    cues: list["captions.Cue"]
+
+    def apply(self, frame: Frame, frame_index: int) -> Frame:
+        settings = self.plan.settings
+        if settings.captions == "burnt-in":
+            frame = captions.draw(frame, self.cues, (frame_index + 0.5) / settings.frame_rate)
+        return provenance.draw_mark(frame) if settings.visible_mark else frame
+
+
+def export(video: Path, target: Path) -> list[Path]:
+    """Copy a take's video, and the captions beside it, to where the creator wants them. Raises WriteFailed."""
+    written = []
+    for source in [video, video.with_suffix(".srt"), video.with_suffix(".vtt")]:
+        if source.exists():
+            place = target.with_suffix(source.suffix) if source is not video else target
+            with whole_file(place) as part:
+                shutil.copyfile(source, part)
+            written.append(place)
+    return written
