@@ -15,7 +15,6 @@ from engine.errors import NoFacesFound, UnreadableMedia
 from engine.media.types import Image
 from engine.project.document import FACE_COLOURS, Face
 
-SURE_SCORE = 0.5  # a detector's face is kept above this even where no mesh fits (full profiles, masks)
 MIN_PRESENCE = 0.5  # the mesh network's own word that it looks at a face
 # Identity: eyes (irises), nose tip, mouth corners, in the order of Face.landmarks_px.
 MESH_OF_LANDMARKS = (468, 473, 1, 61, 291)
@@ -25,12 +24,16 @@ SAME_PERSON_DISTANCE = {128: 0.45, 512: 1.15}
 
 @dataclass(frozen=True)
 class FaceAnalyser:
-    """The models of one analysis; ``name`` says to people which they are."""
+    """The models of one analysis; ``name`` says to people which they are.
+
+    A face that the detector scores at least ``sure_score`` is kept even where no mesh fits (full profiles, masks).
+    """
 
     name: str
     detector: FaceDetector
     mesher: FaceMesher
     embedder: FaceEmbedder
+    sure_score: float = 0.65
 
 
 @lru_cache(maxsize=1)
@@ -62,9 +65,10 @@ def detect_faces(image: Image, analyser: FaceAnalyser | None = None) -> FaceAnal
     analyser = analyser or default_analyser()
     kept = []
     for found in analyser.detector(image):
-        mesh = _fitting(analyser.mesher(image, found.box_px), found.box_px)
+        sure = found.score >= analyser.sure_score
+        mesh = _fitting(analyser.mesher(image, found.box_px, patient=sure), found.box_px)
         box = within(found.box_px, image.width, image.height)
-        if (mesh is not None or found.score >= SURE_SCORE) and box_area(box) >= 1:
+        if (mesh is not None or sure) and box_area(box) >= 1:
             kept.append((box, found, mesh))
     if not kept:
         raise NoFacesFound(
@@ -88,7 +92,7 @@ def analyse_drawn_face(
     box = within((x0, y0, x1, y1), image.width, image.height)
     if min(box[2] - box[0], box[3] - box[1]) < 2:
         raise NoFacesFound("This box holds none of the photo.", "Draw it around a face inside the picture.")
-    mesh = _fitting(analyser.mesher(image, box), box)
+    mesh = _fitting(analyser.mesher(image, box, patient=True), box)
     face = Face(id="face-drawn", name="Drawn face", colour=FACE_COLOURS[0], box_px=box, origin="drawn")
     if mesh is None:
         return face, None

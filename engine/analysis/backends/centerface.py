@@ -30,7 +30,8 @@ class CenterFace:
     the back row (measured: all six of a group photo down to 16 px wide).
     """
 
-    min_score: float = 0.3
+    min_score: float = 0.4
+    hint_score: float = 0.3  # too little for a face, enough for a closer look
     long_sides_px: tuple[int, ...] = (480, 960, 1920, 3840)
 
     def __call__(self, image: Image) -> list[FoundFace]:
@@ -43,7 +44,7 @@ class CenterFace:
                 continue
             found = one_per_face(found + self._look(image.rgb, look_px))
             seen_px = look_px
-        return found
+        return [face for face in found if face.score >= self.min_score]
 
     @cached_property
     def _session(self) -> Any:
@@ -62,7 +63,7 @@ class CenterFace:
         blob = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], dtype=np.float32)
         heat, size, offset, points = self._session.run(None, {self._session.get_inputs()[0].name: blob})
         back = max(rgb.shape[:2]) / long_side_px
-        return [face.moved(back) for face in _decode(heat[0, 0], size[0], offset[0], points[0], self.min_score)]
+        return [face.moved(back) for face in _decode(heat[0, 0], size[0], offset[0], points[0], self.hint_score)]
 
 
 def _look_px(photo_px: int, side_px: int) -> int:

@@ -22,6 +22,9 @@ from engine.media.types import Image
 
 CROP_PX = 256
 MARGIN = 1.5  # crop side over mesh extent that the network was trained with
+SURE_PRESENCE = 0.9
+# First crops (angle in radians, side over box side): profiles and tilted heads often need another than the first.
+STARTS = ((0.0, 1.5), (0.0, 1.2), (0.0, 1.9), (-0.4, 1.2), (0.4, 1.2), (-0.4, 1.7), (0.4, 1.7))
 LEFT_EYE, RIGHT_EYE = 33, 263  # outer corners, as seen in the picture
 # The 146 of the 478 points that the blendshape network reads, in its order.
 _POINT_NUMBERS = (
@@ -54,23 +57,40 @@ class _Crop:
 
 @dataclass(frozen=True)
 class LiteRTLandmarker:
-    """The mesh of one face; the crop is moved onto the mesh it gave ``num_rounds`` times, then ``num_views`` slightly
-    different crops are averaged, which steadies the lip line. Raises ModelMissing when the carrier is not there.
+    """The mesh of one face. Raises ModelMissing when the carrier is not there.
+
+    The crop is moved onto the mesh it gave ``num_rounds`` times, then the meshes of ``num_views`` slightly different
+    crops are averaged, which steadies the lip line.
     """
 
     num_rounds: int = 3
     num_views: int = 5
     _one_at_a_time: Any = field(default_factory=Lock, repr=False, compare=False)  # an interpreter has one input buffer
 
-    def __call__(self, image: Image, box_px: Box) -> FoundMesh:
+    def __call__(self, image: Image, box_px: Box, patient: bool = False) -> FoundMesh:
         x0, y0, x1, y1 = box_px
-        crop = _Crop((x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0) * MARGIN, 0.0)
-        for _ in range(self.num_rounds):
-            crop = _crop_around(self._points(image.rgb, crop)[0])
-        return self._averaged(image.rgb, crop, self.num_views)
+        size_px = max(x1 - x0, y1 - y0)
+        best, best_presence = None, -1.0
+        for angle, margin in STARTS if patient else STARTS[:1]:
+            start = _Crop((x0 + x1) / 2, (y0 + y1) / 2, size_px * margin, angle)
+            crop, presence = self._settled(image.rgb, start)
+            if presence > best_presence:
+                best, best_presence = crop, presence
+            if best_presence >= SURE_PRESENCE:
+                break
+        assert best is not None
+        return self._averaged(image.rgb, best, self.num_views)
 
     def follow(self, image: Image, points_px: NDArray[np.float32]) -> FoundMesh:
         return self._averaged(image.rgb, _crop_around(points_px), 1)
+
+    def _settled(self, rgb: NDArray[np.uint8], crop: _Crop) -> tuple[_Crop, float]:
+        """Where the crop ends when it follows its own mesh, and the last presence."""
+        presence = 0.0
+        for _ in range(self.num_rounds):
+            points, presence = self._points(rgb, crop)
+            crop = _crop_around(points)
+        return crop, presence
 
     @cached_property
     def _networks(self) -> tuple[Any, Any]:
@@ -107,7 +127,7 @@ class LiteRTLandmarker:
         (values,) = self._run(1, points_px[None, BLENDSHAPE_POINTS, :2].astype(np.float32)).values()
         return values
 
-    def _run(self, network_index: int, values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    def _run(self, network_index: int, values: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         """Every output of one network by its name, flat."""
         with self._one_at_a_time:
             network = self._networks[network_index]
