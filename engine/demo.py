@@ -47,6 +47,9 @@ class Tile:
     width_px: int
     height_px: int
 
+    def holds(self, x_px: float, y_px: float) -> bool:
+        return 0 <= x_px - self.x_px < self.width_px and 0 <= y_px - self.y_px < self.height_px
+
 
 def demo_people() -> tuple[DemoPerson, ...]:
     """The people in reading order: along the upper row from the left, then along the lower row."""

@@ -114,7 +114,7 @@ def _renewed(face: Face, before: dict[str, Face], taken: set[str]) -> Face:
 
 
 def find_voices(store: ProjectStore, project: Project, num_speakers: int | None = None) -> Iterator[StageProgress]:
-    """Diarize the recording (or find the speech of each voice file); turns edited by hand stay. Raises NoSpeechFound."""
+    """Diarize the recording, or find the speech of each voice file; edited turns stay. Raises NoSpeechFound."""
     scene = project.scene
     if scene.voices:
         turns: list[Turn] = []

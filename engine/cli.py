@@ -1,0 +1,240 @@
+"""The command line: the same work as the page, for scripts and for people who like it."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from engine.errors import StudioError
+from engine.jobs.events import RenderEvent, StageProgress, TakeDone
+from engine.project.document import Project, TakeKind
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help=__doc__)
+bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure on this machine.")
+app.add_typer(bench_app, name="bench")
+console = Console(stderr=True)
+
+ProjectFolder = Annotated[Path, typer.Argument(help="Folder of the project.", metavar="PROJECT")]
+
+
+def show(events: Iterator[RenderEvent]) -> TakeDone | None:
+    """Draw the progress of ``events`` on the terminal; the finished take, if one comes."""
+    done: TakeDone | None = None
+    bar = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console
+    )
+    with bar:
+        task = bar.add_task("Starting", total=None)
+        for event in events:
+            if isinstance(event, StageProgress):
+                bar.update(task, description=event.text, total=event.total or None, completed=event.done)
+            elif isinstance(event, TakeDone):
+                done = event
+    return done
+
+
+@app.command()
+def new(
+    folder: ProjectFolder,
+    photo: Annotated[Path, typer.Option(help="The group photo.")],
+    dialogue: Annotated[Path | None, typer.Option(help="One recording of everybody (or a video).")] = None,
+    voice: Annotated[list[str] | None, typer.Option(help="NAME=FILE, once per person.", metavar="NAME=FILE")] = None,
+    speakers: Annotated[int | None, typer.Option(help="How many people speak, if you know.", min=1, max=20)] = None,
+) -> None:
+    """Make a project: copy the media in, find faces and voices, suggest a cast, save."""
+    from engine.jobs.analyse import add_dialogue, add_photo, add_voices, analyse
+    from engine.project.store import ProjectStore
+
+    if bool(dialogue) == bool(voice):
+        raise StudioError("A project needs --dialogue, or --voice for each person.", "Give one of the two.")
+    fresh = not folder.exists()
+    try:
+        with ProjectStore.create(folder, folder.name) as store:
+            project = store.load()
+            add_photo(store, project, photo)
+            if dialogue:
+                add_dialogue(store, project, dialogue)
+            else:
+                add_voices(store, project, [_named(entry) for entry in voice or []])
+            show(analyse(store, project, speakers))
+    except BaseException:
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _tell_plan(project)
+    typer.echo(f"Saved in {folder}. Next: render {folder}")
+
+
+def _named(entry: str) -> tuple[str, Path]:
+    name, separator, path = entry.partition("=")
+    if not (name and separator and path):
+        raise StudioError(f"--voice {entry} is not NAME=FILE.", 'Write it like --voice "Ada=ada.wav".')
+    return name, Path(path)
+
+
+def _tell_plan(project: Project) -> None:
+    from engine.cast.suggest import describe
+    from engine.cast.timeline import talking_s
+
+    scene = project.scene
+    names = {speaker.id: speaker.name for speaker in scene.speakers}
+    for member in scene.cast:
+        face = next((face.name for face in scene.faces if face.id == member.face_id), "off-screen")
+        heard = f" · {names[member.speaker_id]}" if member.speaker_id else ""
+        seconds = talking_s(scene.turns).get(member.speaker_id or "", 0.0)
+        typer.echo(f"  {face}: {member.part}{heard}" + (f", {seconds:.1f} s" if heard else ""))
+    typer.echo(describe(scene))
+
+
+@app.command()
+def faces(
+    photo: Annotated[Path, typer.Argument(help="A photo.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find the faces of a photo."""
+    from engine.analysis.faces import default_analyser, detect_faces
+    from engine.media.read import load_image
+
+    analyser = default_analyser()
+    found = detect_faces(load_image(photo), analyser).faces
+    if as_json:
+        rows = [face.model_dump(mode="json", include={"id", "box_px", "landmarks_px", "score"}) for face in found]
+        typer.echo(json.dumps({"detector": analyser.name, "faces": rows}, indent=2))
+        return
+    for face in found:
+        x0, y0, x1, y1 = (round(value) for value in face.box_px)
+        typer.echo(f"{face.name}: {x1 - x0} × {y1 - y0} px at {x0}, {y0} (score {face.score:.2f})")
+    typer.echo(f"{len(found)} found with {analyser.name}.")
+
+
+@app.command()
+def diarize(
+    audio: Annotated[Path, typer.Argument(help="A recording, or a video with sound.")],
+    out: Annotated[Path, typer.Option(help="Where to write the turns (RTTM).")],
+    voices: Annotated[Path | None, typer.Option(help="Folder for one wav per speaker.")] = None,
+    speakers: Annotated[int | None, typer.Option(help="How many people speak, if you know.", min=1, max=20)] = None,
+) -> None:
+    """Say who speaks when."""
+    from engine.analysis import diarization, separation
+    from engine.analysis.rttm import write_rttm
+    from engine.cast.streams import VOICE_SAMPLE_RATE
+    from engine.cast.timeline import talking_s
+    from engine.media.read import load_waveform
+    from engine.media.write import write_waveform
+
+    with console.status("Listening who speaks when"):
+        sound = load_waveform(audio, VOICE_SAMPLE_RATE)
+        found = diarization.diarize(sound, num_speakers=speakers)
+    write_rttm(found, out, audio.stem)
+    for speaker in found.speakers:
+        typer.echo(f"{speaker.name}: {talking_s(found.turns)[speaker.id]:.1f} s")
+    typer.echo(f"{len(found.speakers)} voices, {len(found.turns)} turns in {out}")
+    if voices:
+        voices.mkdir(parents=True, exist_ok=True)
+        for speaker_id, voice in separation.separate(sound, found).items():
+            write_waveform(voices / f"{speaker_id}.wav", voice)
+
+
+@app.command()
+def render(
+    folder: ProjectFolder,
+    preset: Annotated[TakeKind, typer.Option(help="What to render.")] = TakeKind.ANIMATIC,
+    out: Annotated[Path | None, typer.Option(help="Copy the finished video here.")] = None,
+    range_: Annotated[
+        str | None, typer.Option("--range", help="Part of the recording, seconds.", metavar="A:B")
+    ] = None,
+) -> None:
+    """Render a project into a new take."""
+    from engine.jobs.render_scene import export, render_take
+    from engine.project.presets import load_preset
+    from engine.project.store import ProjectStore
+
+    with ProjectStore.open(folder) as store:
+        project, remarks = store.recover(store.load())
+        for remark in remarks:
+            console.print(remark)
+        settings = load_preset(preset.value).settings
+        chosen = project.scene.settings
+        settings.range_s = _range(range_)
+        for field in ("aspect", "height", "frame_rate", "seed", "captions", "visible_mark"):
+            if field in chosen.model_fields_set:
+                setattr(settings, field, getattr(chosen, field))
+        done = show(render_take(store, project, settings))
+        assert done is not None
+        written = export(done.video_path, out) if out else [done.video_path]
+    for path in written:
+        typer.echo(str(path))
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        start_s, end_s = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise StudioError(f"--range {text} is not A:B in seconds.", "Write it like --range 2.5:8") from None
+    if not 0 <= start_s < end_s:
+        raise StudioError(f"--range {text} does not go forward.", "Write the start first, like --range 2.5:8")
+    return start_s, end_s
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to put the demo project.")] = Path("demo"),
+    range_: Annotated[
+        str | None, typer.Option("--range", help="Part of the recording, seconds.", metavar="A:B")
+    ] = None,
+) -> None:
+    """Make a finished talking video from a picture and a conversation that come with the packages."""
+    from engine.jobs.demo_project import demo_store, fill_with_sample
+    from engine.jobs.render_scene import export, render_take
+    from engine.project.presets import load_preset
+
+    with demo_store(folder) as store:
+        project = store.load()
+        show(fill_with_sample(store, project))
+        _tell_plan(project)
+        settings = load_preset("animatic").settings
+        settings.range_s = _range(range_)
+        done = show(render_take(store, project, settings))
+        assert done is not None
+        written = export(done.video_path, folder / "roundtable-demo.mp4")
+    typer.echo(f"Done: {written[0]}")
+
+
+@bench_app.command("animatic")
+def bench_animatic(
+    seconds: Annotated[float, typer.Option(help="Length of each measured video.")] = 20.0,
+    memory: Annotated[bool, typer.Option(help="Also compare the memory of 30 s and 10 min.")] = False,
+) -> None:
+    """Seconds of computing per second of 832x480 video with 2 and with 6 people."""
+    from engine.bench.animatic import bench_animatic as run
+
+    run(seconds, memory)
+
+
+@bench_app.command("diarization")
+def bench_diarization() -> None:
+    """Diarization error and speed on recordings with known turns."""
+    from engine.bench.diarization import bench_diarization as run
+
+    run()
+
+
+def main() -> None:
+    try:
+        app()
+    except StudioError as error:
+        console.print(f"[bold red]{error.message}[/]", highlight=False)
+        if error.remedy:
+            console.print(error.remedy, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        sys.exit(130)

@@ -1,0 +1,66 @@
+"""The demo and the page's sample: a project of people and a conversation that arrive inside packages."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image as PilImage
+
+from engine.demo import compose_group_photo, demo_dialogue, demo_people, demo_tiles
+from engine.errors import WriteFailed
+from engine.jobs.analyse import add_dialogue, add_photo, analyse
+from engine.jobs.events import StageProgress
+from engine.project.document import CastMember, Part, Project
+from engine.project.store import PROJECT_NAME, ProjectStore
+
+TITLE = "Roundtable demo"
+
+
+def demo_store(folder: Path) -> ProjectStore:
+    """A new store in ``folder``; an earlier demo there is replaced. Raises WriteFailed when it holds anything else."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / PROJECT_NAME).exists():
+            raise WriteFailed(f"{folder} holds other files.", "Give the demo a folder of its own.")
+        with ProjectStore.open(folder) as store:
+            if store.load().title != TITLE:
+                raise WriteFailed(f"{folder} holds a project of yours.", "Give the demo a folder of its own.")
+        shutil.rmtree(folder)
+    return ProjectStore.create(folder, TITLE)
+
+
+def fill_with_sample(store: ProjectStore, project: Project) -> Iterator[StageProgress]:
+    """Put the sample's photo and recording into ``project``, analyse both, and cast them as the sample says."""
+    yield StageProgress("sample", "Composing the picture")
+    with tempfile.TemporaryDirectory() as scratch:
+        picture = Path(scratch) / "video-call.png"
+        PilImage.fromarray(compose_group_photo().rgb).save(picture)
+        add_photo(store, project, picture)
+    add_dialogue(store, project, demo_dialogue())
+    yield from analyse(store, project, num_speakers=2)
+    cast_as_sample(project)
+    store.save(project)
+
+
+def cast_as_sample(project: Project) -> None:
+    """Names and parts of the sample's people; a face counts as a person's when it lies in that person's tile."""
+    scene = project.scene
+    cast = []
+    for person, tile in zip(demo_people(), demo_tiles(), strict=True):
+        face = next(
+            (f for f in scene.faces if tile.holds((f.box_px[0] + f.box_px[2]) / 2, (f.box_px[1] + f.box_px[3]) / 2)),
+            None,
+        )
+        if face is None:
+            continue
+        face.name = person.name
+        speaker = scene.speakers[person.voice - 1] if person.voice and person.voice <= len(scene.speakers) else None
+        if speaker:
+            speaker.name = person.name
+        part = Part(person.part) if speaker or person.part != Part.TALKS else Part.LISTENS
+        cast.append(CastMember(face_id=face.id, speaker_id=speaker.id if speaker else None, part=part))
+    named = {member.speaker_id for member in cast}
+    cast += [
+        CastMember(speaker_id=speaker.id, part=Part.TALKS) for speaker in scene.speakers if speaker.id not in named
+    ]
+    scene.cast = cast
