@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from engine.analysis.backends.campplus import VoiceEmbedder, load_embedder
 from engine.analysis.backends.segmentation import FRAME_STEP_S, SAMPLE_RATE, SegmentationModel, load_segmentation
 from engine.analysis.voices.activity import frame_time_s, measure_activity
-from engine.analysis.voices.clusters import ClusterRules, WindowSet, find_voices
-from engine.analysis.voices.decoding import Speech, assign_frames
-from engine.analysis.voices.embedding import FrameEmbedder
+from engine.analysis.voices.assignment import assign_frames
+from engine.analysis.voices.clusters import ClusterRules, Recording, find_voices
+from engine.analysis.voices.decoding import Speech
+from engine.analysis.voices.embedding import FrameEmbedder, WindowSet
 from engine.analysis.voices.pieces import (
     SHORTEST_PAUSE_S,
     Stretch,
@@ -63,8 +64,9 @@ class EmbeddedDiarizer:
         frame_sets = [_frames_alone(window, activity.alone) for window in windows]
         compare = lambda done, of: tell(of + done, 2 * of, "Telling the voices apart")  # noqa: E731
         window_set = WindowSet(windows, frame_embedder.embed_all(frame_sets, compare))
-        voices = find_voices(activity, window_set, frame_embedder, num_speakers, self.rules)
-        active = assign_frames(activity, Speech(mask, pieces), window_set, voices, frame_embedder)
+        recording = Recording(activity, Speech(mask, pieces), window_set, frame_embedder)
+        voices = find_voices(recording, num_speakers, self.rules)
+        active = assign_frames(recording, voices)
         return spans_of(active, len(sound) / SAMPLE_RATE)
 
 

@@ -13,10 +13,21 @@ from numpy.typing import NDArray
 from engine.analysis.backends.campplus import EMBEDDING_SIZE, VoiceEmbedder
 from engine.analysis.backends.segmentation import FRAME_STEP_S, SAMPLE_RATE
 from engine.analysis.voices.activity import Report, frame_time_s
+from engine.analysis.voices.pieces import Stretch
 
 AT_ONCE = 16
 LENGTH_STEP_S = 0.25
 LONG_STEP_S = 1.0
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class WindowSet:
+    """The windows of a recording and their (W, 192) embeddings."""
+
+    windows: list[Stretch]
+    vectors: Vectors
 
 
 def rounded_length(num_samples: int) -> int:

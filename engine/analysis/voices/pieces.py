@@ -1,6 +1,7 @@
 """Speech cut into pieces of one voice each, and the short windows that are embedded."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ def speech_mask(activity: Activity) -> NDArray[np.bool_]:
     """(T,) True where somebody speaks; very short pauses are bridged, very short sounds dropped."""
     mask = activity.speech > SPEECH_THRESHOLD
     for pause in stretches(~mask):
-        if 0 < pause.start and pause.end < len(mask) and pause.duration_s < SHORTEST_PAUSE_S:
+        if pause.start > 0 and pause.end < len(mask) and pause.duration_s < SHORTEST_PAUSE_S:
             mask[pause.start : pause.end] = True
     for speech in stretches(mask):
         if speech.duration_s < SHORTEST_SPEECH_S:
@@ -66,7 +67,7 @@ def speech_pieces(activity: Activity, mask: NDArray[np.bool_]) -> list[Stretch]:
     for speech in stretches(mask):
         inside = points[(points > speech.start + 6) & (points < speech.end - 6)]
         bounds = [speech.start, *inside.tolist(), speech.end]
-        pieces += [Stretch(start, end) for start, end in zip(bounds[:-1], bounds[1:], strict=True)]
+        pieces += [Stretch(start, end) for start, end in pairwise(bounds)]
     return pieces
 
 
