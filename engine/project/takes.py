@@ -1,0 +1,106 @@
+"""A take on disk: takes/<id>/ with its video, its take.json, and the lock of the process that renders it."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from engine.errors import ProjectBusy, ProjectDamaged
+from engine.project.atomic import PART_SUFFIX, write_bytes
+from engine.project.document import Document, Project, RenderSettings, Scene, Take
+
+TAKE_NAME = "take.json"
+LOCK_NAME = "rendering.lock"
+
+
+class TakeRecord(Document):
+    """take.json: the take, and the whole scene as it was when the take was rendered (without its other takes)."""
+
+    take: Take
+    scene: Scene
+
+
+def inputs_sha256(scene: Scene, settings: RenderSettings) -> str:
+    """Hash of everything that decides a take's pixels: media by content, faces, turns, cast, controls, settings."""
+    wanted = scene.model_dump(mode="json", exclude={"takes", "settings", "photo", "dialogue", "voices"})
+    wanted["photo"] = scene.photo and scene.photo.sha256
+    wanted["dialogue"] = scene.dialogue and scene.dialogue.sha256
+    wanted["voices"] = [[voice.speaker_id, voice.media.sha256] for voice in scene.voices]
+    canonical = json.dumps([wanted, settings.model_dump(mode="json")], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def write_take(folder: Path, take: Take, scene: Scene) -> Path:
+    """Write take.json into the take's folder. Raises WriteFailed."""
+    record = TakeRecord(take=take, scene=scene.model_copy(update={"takes": []}, deep=True))
+    target = folder / TAKE_NAME
+    write_bytes(target, record.model_dump_json(indent=2).encode())
+    return target
+
+
+def read_take(folder: Path) -> TakeRecord:
+    """The record in the take's folder. Raises ProjectDamaged."""
+    path = folder / TAKE_NAME
+    try:
+        return TakeRecord.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ProjectDamaged(f"{path} cannot be read.", "Render the take again from the project.") from error
+
+
+@contextlib.contextmanager
+def rendering(folder: Path) -> Iterator[None]:
+    """Held by the process that renders the take in ``folder``; the system lets go of it if that process dies.
+
+    Raises ProjectBusy when another process renders this take.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_NAME, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ProjectBusy(f"Take {folder.name} is being rendered already.", "Wait for it, or cancel it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_rendering(folder: Path) -> bool:
+    """Whether a live process renders the take in ``folder``."""
+    if not (folder / LOCK_NAME).exists():
+        return False
+    try:
+        with rendering(folder):
+            return False
+    except ProjectBusy:
+        return True
+
+
+def recover_takes(project: Project, takes_folder: Path) -> tuple[Project, list[str]]:
+    """The project with every abandoned render marked as interrupted, and a sentence about each.
+
+    A take is abandoned when it says "rendering" and no live process holds its lock; its unfinished files are removed.
+    """
+    project, sentences = project.model_copy(deep=True), []
+    for take in project.scene.takes:
+        folder = takes_folder / take.id
+        if take.status != "rendering" or is_rendering(folder):
+            continue
+        take.status = "interrupted"
+        take.message = f"The program stopped while this {take.settings.kind} was being rendered."
+        sentences.append(f"{take.message} Its settings are kept; render it again. (Take {take.id}.)")
+        remove_parts(folder)
+    return project, sentences
+
+
+def remove_parts(folder: Path) -> int:
+    """Remove the unfinished files of ``folder``; how many there were."""
+    parts = list(folder.glob(f".*{PART_SUFFIX}")) if folder.is_dir() else []
+    for part in parts:
+        with contextlib.suppress(OSError):
+            part.unlink()
+    return len(parts)

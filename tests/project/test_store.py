@@ -1,0 +1,413 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ProjectBusy, ProjectDamaged, UnreadableMedia, WriteFailed
+from engine.project.document import MediaInfo, MediaRef, Project, RenderSettings, Speaker, Take
+from engine.project.reading import read_project
+from engine.project.store import ProjectStore, restore_backup
+from engine.project.takes import inputs_sha256, is_rendering, read_take, rendering, write_take
+
+IMAGE = MediaInfo(kind="image", format="png", width=64, height=64)
+PYTHON = [sys.executable, "-c"]
+
+
+def run(code: str, *arguments: object) -> subprocess.Popen:
+    command = [*PYTHON, textwrap.dedent(code), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "my scene"
+
+
+def test_create_save_open(folder):
+    with ProjectStore.create(folder, "Sofa") as store:
+        project = store.load()
+        project.scene.speakers.append(Speaker(id="speaker-1", name="Änne 🎤"))
+        store.save(project)
+    with ProjectStore.open(folder) as store:
+        assert store.load() == project
+    assert not list(folder.glob("*.part"))
+    assert (folder / "project.json.bak").read_bytes() == (folder / "project.json").read_bytes()
+
+
+def test_project_json_holds_no_absolute_path(folder, tmp_path):
+    source = tmp_path / "p.png"
+    source.write_bytes(b"x")
+    with ProjectStore.create(folder) as store:
+        project = store.load()
+        project.scene.photo = store.import_media(source, IMAGE)
+        store.save(project)
+    assert str(tmp_path) not in (folder / "project.json").read_text(encoding="utf-8")
+
+
+def test_create_does_not_replace_a_project(folder):
+    ProjectStore.create(folder, "First").close()
+    with pytest.raises(WriteFailed, match="already"):
+        ProjectStore.create(folder, "Second")
+    assert read_project(folder / "project.json").title == "First"
+
+
+DAMAGES = {
+    "empty": ("", "line 1"),
+    "cut off": ('{"schema_version": 1,\n "scene": {"fac', "line 2"),
+    "binary": (b"\xff\xfe\x00\x01", "not text"),
+    "a list": ("[]", "schema_version"),
+    "unknown field": ('{"schema_version": 1, "scene": {"fcaes": []}}', "scene.fcaes"),
+    "out of bounds": ('{"schema_version": 1, "scene": {"interaction_strength": 7}}', "scene.interaction_strength"),
+    "not a number": ('{"schema_version": 1, "scene": {"interaction_strength": NaN}}', "scene.interaction_strength"),
+    "infinite": ('{"schema_version": 1, "scene": {"settings": {"range_s": [0, 1e999]}}}', r"range_s\[1\]"),
+    "huge integer": ('{"schema_version": 1, "title": ' + "9" * 5000 + "}", "damaged"),
+    "too deep": ('{"schema_version": 1, "scene": ' + "[" * 200_000, "nests too deeply"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_document_is_reported_and_left_alone(folder, name):
+    ProjectStore.create(folder, "Good").close()
+    content, expected = DAMAGES[name]
+    content = content if isinstance(content, bytes) else content.encode()
+    path = folder / "project.json"
+    path.write_bytes(content)
+    before = sorted(entry.name for entry in folder.iterdir())
+    with pytest.raises(ProjectDamaged, match=expected) as caught:
+        ProjectStore.open(folder)
+    assert caught.value.remedy
+    assert path.read_bytes() == content
+    assert sorted(entry.name for entry in folder.iterdir()) == before
+
+
+def test_damage_message_names_file_and_backup_and_restore_works(folder):
+    ProjectStore.create(folder, "Good").close()
+    path = folder / "project.json"
+    path.write_text("{ oops")
+    with pytest.raises(ProjectDamaged) as caught:
+        ProjectStore.open(folder)
+    assert str(path) in caught.value.message
+    assert "project.json.bak" in caught.value.remedy
+    aside = restore_backup(folder)
+    assert aside.read_text() == "{ oops"
+    with ProjectStore.open(folder) as store:
+        assert store.load().title == "Good"
+
+
+def test_missing_document_is_not_made_up(tmp_path):
+    with pytest.raises(ProjectDamaged, match=r"no project\.json"):
+        ProjectStore.open(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hand_edited_document_opens_when_it_is_valid(folder):
+    ProjectStore.create(folder, "Before").close()
+    path = folder / "project.json"
+    path.write_text("\ufeff" + path.read_text().replace("Before", "By hand"), encoding="utf-8")
+    with ProjectStore.open(folder) as store:
+        assert store.load().title == "By hand"
+
+
+def test_change_by_another_program_is_set_aside_not_lost(folder):
+    with ProjectStore.create(folder, "Mine") as store:
+        project = store.load()
+        path = folder / "project.json"
+        path.write_text(path.read_text().replace("Mine", "Theirs"))
+        project.title = "Mine, later"
+        store.save(project)
+    assert read_project(path).title == "Mine, later"
+    (aside,) = folder.glob("project.changed-elsewhere-*.json")
+    assert read_project(aside).title == "Theirs"
+
+
+OUTSIDE = [
+    "../secret",
+    "/etc/passwd",
+    "media/../../x",
+    "C:\\x",
+    "C:x",
+    "\\\\host\\share",
+    "media\\..\\x",
+    "",
+    ".",
+    "a\0b",
+]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_media_outside_the_folder_is_refused(folder, name):
+    ProjectStore.create(folder).close()
+    path = folder / "project.json"
+    document = json.loads(path.read_text())
+    document["scene"]["photo"] = {"path": name, "sha256": "0", "info": {"kind": "image"}}
+    path.write_text(json.dumps(document))
+    with pytest.raises(ProjectDamaged, match=r"scene\.photo\.path"):
+        ProjectStore.open(folder)
+
+
+def test_take_id_and_video_path_outside_are_refused(folder):
+    ProjectStore.create(folder).close()
+    path = folder / "project.json"
+    for take in ({"id": "../x", "settings": {}}, {"video_path": "/tmp/v.mp4", "settings": {}}):
+        document = json.loads((folder / "project.json.bak").read_text())
+        document["scene"]["takes"] = [take]
+        path.write_text(json.dumps(document))
+        with pytest.raises(ProjectDamaged, match=r"scene\.takes\[0\]"):
+            ProjectStore.open(folder)
+
+
+def test_link_out_of_the_project_is_not_followed(folder, tmp_path):
+    (tmp_path / "secret").write_text("s")
+    with ProjectStore.create(folder) as store:
+        (folder / "media").mkdir()
+        (folder / "media" / "link").symlink_to(tmp_path / "secret")
+        with pytest.raises(ProjectDamaged, match="inside"):
+            store.path_of(MediaRef(path="media/link", sha256="0", info=IMAGE))
+        with pytest.raises(ProjectDamaged, match="id of a take"):
+            store.take_folder("../x")
+
+
+NAMES = [
+    "a b.png",
+    'it\'s "quoted".png',
+    "日本 🎭.PNG",
+    "$(touch pwned).png",
+    "-rf.png",
+    "; rm x.png",
+    "a..png",
+    "x.sh;y",
+    "n" * 200,
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_file_names_are_imported_under_a_safe_one(folder, tmp_path, name):
+    source = tmp_path / name
+    source.write_bytes(b"the same bytes")
+    with ProjectStore.create(folder) as store:
+        ref = store.import_media(source, IMAGE)
+        again = store.import_media(source, IMAGE)
+        assert ref == again
+        assert ref.original_name == name
+        assert store.path_of(ref).read_bytes() == b"the same bytes"
+        assert store.path_of(ref).name.isascii()
+        project = store.load()
+        project.scene.photo = ref
+        store.save(project)
+    assert len(list((folder / "media").iterdir())) == 1
+    assert read_project(folder / "project.json").scene.photo.original_name == name
+
+
+def test_import_through_dots_and_of_things_that_are_no_file(folder, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "p.png").write_bytes(b"x")
+    os.mkfifo(tmp_path / "pipe")
+    with ProjectStore.create(folder) as store:
+        ref = store.import_media(tmp_path / "sub" / ".." / "p.png", IMAGE)
+        assert store.path_of(ref).parent == folder / "media"
+        for bad in ("pipe", "sub", "absent"):
+            with pytest.raises(UnreadableMedia, match=bad):
+                store.import_media(tmp_path / bad, IMAGE)
+
+
+def test_damaged_copy_is_replaced_and_missing_media_is_named(folder, tmp_path):
+    source = tmp_path / "p.png"
+    source.write_bytes(b"whole")
+    with ProjectStore.create(folder) as store:
+        ref = store.import_media(source, IMAGE)
+        store.path_of(ref).write_bytes(b"wh")
+        assert store.path_of(store.import_media(source, IMAGE)).read_bytes() == b"whole"
+        store.path_of(ref).unlink()
+        with pytest.raises(UnreadableMedia, match=r"'p\.png' is missing"):
+            store.path_of(ref)
+
+
+def test_two_studios_on_one_project(folder):
+    ProjectStore.create(folder).close()
+    other = run(
+        """
+        import sys, time
+        from pathlib import Path
+        from engine.project.store import ProjectStore
+        store = ProjectStore.open(Path(sys.argv[1])); print("open", flush=True); time.sleep(60)
+        """,
+        folder,
+    )
+    try:
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(ProjectBusy, match=f"process {other.pid}, since 20"):
+            ProjectStore.open(folder)
+        with pytest.raises(ProjectBusy):
+            restore_backup(folder)
+        assert read_project(folder / "project.json")  # looking without changing is always possible
+    finally:
+        other.kill()
+        other.wait()
+    ProjectStore.open(folder).close()  # the system let go of a dead process's lock
+
+
+def test_same_process_cannot_open_twice(folder):
+    with ProjectStore.create(folder), pytest.raises(ProjectBusy):
+        ProjectStore.open(folder)
+    ProjectStore.open(folder).close()
+
+
+def test_killed_while_saving_the_file_always_loads(folder):
+    ProjectStore.create(folder).close()
+    code = """
+        import sys
+        from pathlib import Path
+        from engine.project.document import Speaker
+        from engine.project.store import ProjectStore
+        store = ProjectStore.open(Path(sys.argv[1])); project = store.load(); print("go", flush=True)
+        for turn in range(10**6):
+            project.scene.speakers = [Speaker(id=str(i), name=str(turn)) for i in range(800)]
+            store.save(project)
+        """
+    kills = 8
+    for index in range(kills):
+        writer = run(code, folder)
+        assert writer.stdout.readline() == "go\n"
+        time.sleep(0.02 + 0.013 * index)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        with ProjectStore.open(folder) as store:
+            project, sentences = store.recover(store.load())
+            assert len({speaker.name for speaker in project.scene.speakers}) <= 1
+            assert all("may be missing" in sentence for sentence in sentences)
+        assert not list(folder.glob(".*.part"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file size limits are POSIX")
+def test_full_disk_keeps_the_saved_state(folder, tmp_path):
+    # RLIMIT_FSIZE makes the system itself refuse the write half way, as a full disk does.
+    ProjectStore.create(folder, "Saved").close()
+    source = tmp_path / "big.wav"
+    source.write_bytes(bytes(300_000))
+    full = run(
+        """
+        import resource, sys
+        from pathlib import Path
+        from engine.errors import WriteFailed
+        from engine.project.document import MediaInfo, Speaker
+        from engine.project.store import ProjectStore
+        store = ProjectStore.open(Path(sys.argv[1])); project = store.load()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        project.title = "Lost"; project.scene.speakers = [Speaker(id=str(i), name="x") for i in range(2000)]
+        for action in (lambda: store.save(project),
+                       lambda: store.import_media(Path(sys.argv[2]), MediaInfo(kind="audio"))):
+            try: action(); print("written")
+            except WriteFailed as error: print("refused:", error)
+        store.close()
+        """,
+        folder,
+        source,
+    )
+    output, _ = full.communicate(timeout=60)
+    assert output.count("refused:") == 2, output
+    assert "project.json could not be written" in output
+    assert read_project(folder / "project.json").title == "Saved"
+    assert read_project(folder / "project.json.bak").title == "Saved"
+    assert list(folder.rglob("*.part")) == []
+    assert list((folder / "media").iterdir()) == []
+
+
+def test_no_space_left_is_said_in_words(folder, monkeypatch):
+    with ProjectStore.create(folder, "Saved") as store:
+        project = store.load()
+        project.title = "Lost"
+
+        def full(descriptor: int) -> None:
+            raise OSError(28, os.strerror(28))
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(WriteFailed, match="disk is full"):
+            store.save(project)
+        monkeypatch.undo()
+        assert store.load().title == "Saved"
+
+
+def test_unloadable_document_is_never_written(folder):
+    with ProjectStore.create(folder, "Saved") as store:
+        project = store.load()
+        project.scene.speakers.append("not a speaker")
+        with pytest.warns(UserWarning, match="serializ"), pytest.raises(ValueError, match=r"scene\.speakers\[0\]"):
+            store.save(project)
+        assert store.load().title == "Saved"
+
+
+def test_interrupted_take_is_found_and_told(folder):
+    take, done = Take(settings=RenderSettings()), Take(settings=RenderSettings(), status="done")
+    with ProjectStore.create(folder) as store:
+        project = store.load()
+        project.scene.takes = [take, done]
+        store.save(project)
+        place = store.take_folder(take.id)
+        worker = run(
+            """
+            import sys, time
+            from pathlib import Path
+            from engine.project.takes import rendering
+            with rendering(Path(sys.argv[1])): print("on", flush=True); time.sleep(60)
+            """,
+            place,
+        )
+        try:
+            assert worker.stdout.readline() == "on\n"
+            (place / ".video.mp4.12345678.part").write_bytes(b"half")
+            assert is_rendering(place)
+            assert store.recover(project) == (project, [])
+            with pytest.raises(ProjectBusy, match="rendered already"), rendering(place):
+                pass
+        finally:
+            worker.kill()
+            worker.wait()
+        recovered, sentences = store.recover(project)
+        assert [one.status for one in recovered.scene.takes] == ["interrupted", "done"]
+        assert len(sentences) == 1
+        assert "render it again" in sentences[0]
+        assert not list(place.glob(".*.part"))
+        assert store.recover(recovered)[1] == []
+
+
+def test_take_json_holds_all_that_is_needed_to_make_it_again(folder, tmp_path):
+    golden = read_project(Path(__file__).parent / "golden" / "project_v1.json")
+    take = Take(settings=golden.scene.settings, inputs_sha256=inputs_sha256(golden.scene, golden.scene.settings))
+    write_take(tmp_path, take, golden.scene)
+    record = read_take(tmp_path)
+    assert record.take == take
+    assert record.scene.cast == golden.scene.cast
+    assert record.scene.takes == []
+    assert inputs_sha256(record.scene, record.take.settings) == take.inputs_sha256
+    (tmp_path / "take.json").write_text("{")
+    with pytest.raises(ProjectDamaged):
+        read_take(tmp_path)
+
+
+def test_inputs_hash_follows_what_decides_the_pixels():
+    scene = read_project(Path(__file__).parent / "golden" / "project_v1.json").scene
+    settings = RenderSettings()
+    first = inputs_sha256(scene, settings)
+    moved = scene.model_copy(deep=True)
+    moved.photo.path, moved.takes = "media/elsewhere.png", []
+    assert inputs_sha256(moved, settings) == first
+    assert inputs_sha256(scene, RenderSettings(seed=1)) != first
+    for change in ("photo", "cast", "turns"):
+        other = scene.model_copy(deep=True)
+        if change == "photo":
+            other.photo.sha256 = "f" * 64
+        elif change == "cast":
+            other.cast[0].liveliness = 0.1
+        else:
+            other.turns[0].end_s += 0.1
+        assert inputs_sha256(other, settings) != first, change
+
+
+def test_new_projects_differ():
+    assert Project().id != Project().id
