@@ -77,8 +77,8 @@ def _anchors(points_px: Array, frame: FaceFrame, moves: dict[str, Array]) -> tup
     places, values = [], []
     for radius, follow in RINGS:
         ring = centre + (local - centre) * [radius, radius, 0.5]
-        ring[:, 2] += 0.12
         below = np.clip((ring[:, 1] - centre[1]) / 0.5, 0, 1)
+        ring[:, 2] += 0.12 * (1 - below)
         weight = (follow * (1 - 0.55 * below))[:, None]
         ring_moves = []
         for name in EXPRESSIONS:
