@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Curve = NDArray[np.float32]
+Numbers = Sequence[float] | NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Gesture:
     fall_s: float
 
 
-def placed(clock: FrameClock, gesture: Gesture, times_s: Sequence[float], sizes: Sequence[float]) -> Curve:
+def placed(clock: FrameClock, gesture: Gesture, times_s: Numbers, sizes: Numbers) -> Curve:
     """``gesture`` at each of ``times_s``, as large as ``sizes`` says; where two meet, the larger one shows."""
     curve = np.zeros(clock.num_frames, np.float32)
     for time_s, size in zip(times_s, sizes, strict=True):
@@ -82,7 +83,7 @@ def ease(progress: NDArray[np.floating]) -> NDArray[np.floating]:
     return x * x * (3 - 2 * x)
 
 
-def stepped(clock: FrameClock, times_s: Sequence[float], values: NDArray[np.floating]) -> Curve:
+def stepped(clock: FrameClock, times_s: Numbers, values: NDArray[Any]) -> Curve:
     """The last of ``values`` (N, …) whose time (sorted) has come; zero before the first."""
     rows = np.concatenate([np.zeros((1, *values.shape[1:])), values]).astype(np.float32)
     return rows[np.searchsorted(np.asarray(times_s), clock.times_s, side="right")]
