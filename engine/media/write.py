@@ -1,0 +1,226 @@
+"""Video and sound to disk: written beside the target, and there under its name only once complete."""
+
+import contextlib
+import errno
+import math
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import WriteFailed
+from engine.media import ffmpeg
+from engine.media.probe import probe
+from engine.media.types import Waveform
+from engine.project.atomic import finish, part_path, whole_file, write_failed
+
+AAC_RATES = (16000, 22050, 24000, 32000, 44100, 48000)
+"""Sample rates that every browser and phone plays; sound at another rate becomes 48 kHz."""
+
+_XMP_BOX_ID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
+# x264 wants YUV; without these the colours of an HD-tagged video come out as for old television: greener, darker reds.
+_TO_BT709 = (
+    "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int,format=yuv420p"
+)
+_TAGS = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a video is encoded and what it says about itself.
+
+    ``metadata`` goes into the container; ``xmp`` (an XMP packet, optional) into the file's own XMP box.
+    ``crf``: x264's constant quality, lower is better; ``preset``: x264's speed. Chosen by measuring, see VideoWriter.
+    """
+
+    metadata: dict[str, str] = field(default_factory=dict)
+    xmp: str = ""
+    crf: int = 18
+    preset: str = "veryfast"
+    audio_kbps: int = 192
+
+
+class VideoWriter:
+    """H.264 (yuv420p, bt709) and AAC in an mp4 that browsers and phones play; use it as a context manager.
+
+    ``size`` is (width, height), both even; ``write`` takes (height, width, 3) uint8 RGB frames. ``sound`` is a file
+    whose first sound goes in whole, at its own level. Leaving the block by an error, or ``discard``, leaves nothing.
+    Raises WriteFailed, with ffmpeg's reason, when the disk is full or the sound cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int],
+        frame_rate: float,
+        sound: Path | None = None,
+        encoding: Encoding | None = None,
+    ) -> None:
+        if size[0] % 2 or size[1] % 2:
+            raise ValueError(f"width and height must be even, not {size[0]} × {size[1]}")
+        self.path = path
+        self.size = size
+        self.num_frames = 0
+        self._encoding = encoding or Encoding()
+        self._part = part_path(path)
+        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
+        inputs = _frame_input(size, frame_rate) + _sound_input(sound)
+        outputs = _video_output(self._encoding) + _sound_output(sound, self._encoding)
+        arguments = ffmpeg.command(*inputs, *outputs, "-f", "mp4", ffmpeg.file_argument(self._part))
+        self._process = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._words, bufsize=0
+        )
+
+    def write(self, rgb: NDArray[np.uint8]) -> None:
+        """Add one frame. Raises WriteFailed."""
+        width, height = self.size
+        if rgb.shape != (height, width, 3) or rgb.dtype != np.uint8:
+            raise ValueError(f"a frame must be ({height}, {width}, 3) uint8, not {rgb.shape} {rgb.dtype}")
+        assert self._process.stdin is not None
+        try:
+            _write_all(self._process.stdin, np.ascontiguousarray(rgb).data.cast("B"))
+        except OSError as error:
+            raise self._failure(error) from error
+        self.num_frames += 1
+
+    def close(self) -> Path:
+        """Finish the file and give it its name. Raises WriteFailed."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        if self._process.wait() != 0:
+            raise self._failure()
+        try:
+            if self._encoding.xmp:
+                _append_xmp(self._part, self._encoding.xmp)
+            finish(self._part, self.path)
+        except OSError as error:
+            raise write_failed(self.path, error) from error
+        finally:
+            self._clear()
+        return self.path
+
+    def discard(self) -> None:
+        """Stop, and leave nothing behind; an older file at ``path`` stays."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self._clear()
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _failure(self, error: OSError | None = None) -> WriteFailed:
+        if error is not None and error.errno not in (errno.EPIPE, errno.EINVAL):
+            self.discard()
+            return write_failed(self.path, error)
+        returncode = self._process.wait()
+        reason = ffmpeg.last_words(self._words, returncode)
+        self.discard()
+        if "No space left" in reason or returncode < 0:
+            remedy = "Free some space on the disk, then render again."
+        else:
+            remedy = "Check the folder and the sound file, then render again."
+        return WriteFailed(f"{self.path.name} could not be written: {reason}.", remedy)
+
+    def _clear(self) -> None:
+        self._words.close()
+        with contextlib.suppress(OSError):
+            self._part.unlink(missing_ok=True)
+
+
+def write_waveform(path: Path, waveform: Waveform, subtype: str = "PCM_16") -> Path:
+    """Write mono sound as a WAV file, block by block. Raises WriteFailed.
+
+    Level is kept; what lies beyond ±1 is clipped unless ``subtype`` is "FLOAT".
+    """
+    import soundfile
+
+    block = 1 << 20
+    with whole_file(path) as part:
+        try:
+            with soundfile.SoundFile(part, "w", waveform.sample_rate, 1, subtype, format="WAV") as out:
+                for start in range(0, len(waveform.samples), block):
+                    out.write(waveform.samples[start : start + block])
+        except soundfile.LibsndfileError as error:
+            # libsndfile says "System error" for every failed write; the disk is by far the likeliest.
+            raise WriteFailed(f"{path.name} could not be written: {error}.", "Free some space on the disk.") from error
+    return path
+
+
+def num_frames_of(duration_s: float, frame_rate: float) -> int:
+    """How many frames a video needs to last as long as its sound: within half a frame, never none."""
+    return max(1, math.floor(duration_s * frame_rate + 0.5))
+
+
+def _frame_input(size: tuple[int, int], frame_rate: float) -> list[str]:
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", repr(float(frame_rate))]
+    return [*raw, "-protocol_whitelist", "pipe", "-i", "pipe:0"]
+
+
+def _sound_input(sound: Path | None) -> list[str]:
+    return [] if sound is None else ffmpeg.input_arguments(sound)
+
+
+def _video_output(encoding: Encoding) -> list[str]:
+    arguments = ["-map", "0:v:0", "-vf", _TO_BT709, "-c:v", "libx264", "-preset", encoding.preset]
+    arguments += ["-crf", str(encoding.crf), "-profile:v", "high", *_TAGS, "-movflags", "+faststart"]
+    arguments += ["-map_metadata", "-1"]
+    for key, value in encoding.metadata.items():
+        arguments += ["-metadata", f"{key}={value}"]
+    return arguments
+
+
+def _sound_output(sound: Path | None, encoding: Encoding) -> list[str]:
+    if sound is None:
+        return []
+    found = probe(sound)
+    rate = found.sample_rate if found.sample_rate in AAC_RATES else 48000
+    channels = min(found.num_channels or 1, 2)
+    arguments = ["-map", "1:a:0", "-c:a", "aac", "-b:a", f"{encoding.audio_kbps}k", "-ar", str(rate)]
+    # The mp4's clock in samples, so that the edit list can give the sound's exact length.
+    return [*arguments, "-ac", str(channels), "-movie_timescale", str(rate)]
+
+
+def _write_all(stream: IO[bytes], view: memoryview) -> None:
+    while view:
+        view = view[stream.write(view) :]
+
+
+def _append_xmp(path: Path, xmp: str) -> None:
+    """Add the box in which mp4 files carry XMP; at the end, so that no other offset moves."""
+    payload = xmp.encode()
+    with path.open("ab") as file:
+        file.write((24 + len(payload)).to_bytes(4, "big") + b"uuid" + _XMP_BOX_ID + payload)
+
+
+def read_xmp(path: Path) -> str:
+    """The XMP packet in an mp4's own box; empty when there is none."""
+    with path.open("rb") as file:
+        while len(header := file.read(8)) == 8:
+            size, kind = int.from_bytes(header[:4], "big"), header[4:]
+            extra = 8
+            if size == 1:
+                size, extra = int.from_bytes(file.read(8), "big"), 16
+            if kind == b"uuid" and 24 <= size <= 1 << 20 and file.read(16) == _XMP_BOX_ID:
+                return file.read(size - 24).decode("utf-8", "replace")
+            if size < extra:
+                return ""
+            file.seek(size - extra - (16 if kind == b"uuid" and 24 <= size <= 1 << 20 else 0), 1)
+    return ""
