@@ -33,7 +33,7 @@ def prepare(environment: Environment) -> PipSettings:
 def install(environment: Environment, settings: PipSettings, lists: list[str]) -> None:
     """Installs the requirement files ``lists`` as pinned. Raises SetupError."""
     root = environment.root
-    options = ["install", "--overrides", str(root / "assets/overrides.txt"), "--compile-bytecode"]
+    options = ["install", "--overrides", str(root / "assets/overrides.txt")]
     options += ["--constraint", str(root / "assets/constraints.txt"), *settings.uv_constraints()]
     options += [word for name in lists for word in ("--requirement", str(root / name))]
     if _cpu_torch_saves_space(settings):
