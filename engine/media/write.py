@@ -5,6 +5,7 @@ import errno
 import math
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -146,18 +147,24 @@ class VideoWriter:
 
 
 def write_waveform(path: Path, waveform: Waveform, subtype: str = "PCM_16") -> Path:
-    """Write mono sound as a WAV file, block by block. Raises WriteFailed.
+    """Write mono sound as a WAV file. Raises WriteFailed.
 
     Level is kept; what lies beyond ±1 is clipped unless ``subtype`` is "FLOAT".
     """
+    samples, step = waveform.samples, 1 << 20
+    blocks = (samples[start : start + step] for start in range(0, len(samples), step))
+    return write_blocks(path, blocks, waveform.sample_rate, subtype)
+
+
+def write_blocks(path: Path, blocks: Iterable[NDArray[np.float32]], sample_rate: int, subtype: str) -> Path:
+    """Write mono sound that comes in blocks (num_samples,) float32, as a WAV file. Raises WriteFailed."""
     import soundfile
 
-    block = 1 << 20
     with whole_file(path) as part:
         try:
-            with soundfile.SoundFile(part, "w", waveform.sample_rate, 1, subtype, format="WAV") as out:
-                for start in range(0, len(waveform.samples), block):
-                    out.write(waveform.samples[start : start + block])
+            with soundfile.SoundFile(part, "w", sample_rate, 1, subtype, format="WAV") as out:
+                for block in blocks:
+                    out.write(block)
         except soundfile.LibsndfileError as error:
             # libsndfile says "System error" for every failed write; the disk is by far the likeliest.
             raise WriteFailed(f"{path.name} could not be written: {error}.", "Free some space on the disk.") from error
