@@ -1,6 +1,5 @@
 """The embedded diarizer: segmentation-3.0 and CAM++ joined by the steps of this folder."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import NDArray
 
 from engine.analysis.backends.campplus import VoiceEmbedder, load_embedder
 from engine.analysis.backends.segmentation import FRAME_STEP_S, SAMPLE_RATE, SegmentationModel, load_segmentation
+from engine.analysis.voice_protocols import Progress, SpokenSpan
 from engine.analysis.voices.activity import frame_time_s, measure_activity
 from engine.analysis.voices.assignment import assign_frames
 from engine.analysis.voices.clusters import ClusterRules, Recording, find_voices
@@ -24,17 +24,6 @@ from engine.analysis.voices.pieces import (
 
 SHORTEST_TURN_S = 0.08
 ENOUGH_ALONE_S = 0.3
-
-Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class SpokenSpan:
-    """Voice number ``voice`` speaks from ``start_s`` to ``end_s``."""
-
-    start_s: float
-    end_s: float
-    voice: int
 
 
 def _quiet(done: int, total: int, text: str) -> None:

@@ -1,0 +1,47 @@
+"""A recording at 16 kHz, the rate of every voice model, without holding the original in memory."""
+
+import tempfile
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.analysis.voice_protocols import VOICE_RATE
+from engine.media.types import Waveform
+
+BLOCK_S = 30
+ON_DISK_S = 600
+
+
+def at_voice_rate(waveform: Waveform) -> NDArray[np.float32]:
+    """(num_samples,) mono 16 kHz. More than ten minutes lie in a temporary file that goes with the array."""
+    if waveform.sample_rate == VOICE_RATE:
+        return waveform.samples
+    divisor = gcd(waveform.sample_rate, VOICE_RATE)
+    up, down = VOICE_RATE // divisor, waveform.sample_rate // divisor
+    result = _room(-(-len(waveform.samples) * up // down), waveform.duration_s)
+    block = down * max(1, round(BLOCK_S * waveform.sample_rate / down))
+    for start in range(0, len(waveform.samples), block):
+        values = _resampled_block(waveform.samples, slice(start, start + block), up, down)
+        first = start // down * up
+        result[first : first + len(values)] = values[: len(result) - first]
+    return result
+
+
+def _resampled_block(samples: NDArray[np.float32], part: slice, up: int, down: int) -> NDArray[np.float32]:
+    """``part`` begins at a multiple of ``down``; taken with a margin as wide as the filter, so no seam is heard."""
+    from scipy.signal import resample_poly
+
+    margin = down * (-(-10 * max(up, down) // (up * down)) + 1)
+    first = max(0, part.start - margin)
+    values = resample_poly(np.asarray(samples[first : part.stop + margin]), up, down)
+    skipped = (part.start - first) // down * up
+    wanted = -(-(min(part.stop, len(samples)) - part.start) * up // down)
+    return values[skipped : skipped + wanted].astype(np.float32)
+
+
+def _room(num_samples: int, duration_s: float) -> NDArray[np.float32]:
+    if duration_s <= ON_DISK_S:
+        return np.zeros(num_samples, np.float32)
+    file = tempfile.TemporaryFile(prefix="roundtable-")  # noqa: SIM115 (lives as long as the array)
+    return np.memmap(file, np.float32, "w+", shape=(num_samples,))
