@@ -52,10 +52,13 @@ class FaceDetector(Protocol):
 class FaceMesher(Protocol):
     """Fits the mesh to one face; always answers, and ``presence`` says how far to trust it.
 
-    ``patient``: try harder where the first attempt is doubtful; only for what surely is a face.
+    ``landmarks_px`` (5, 2) where a detector gave them. ``patient``: try harder where the first attempt is doubtful;
+    only for what surely is a face.
     """
 
-    def __call__(self, image: Image, box_px: Box, patient: bool = False) -> FoundMesh: ...
+    def __call__(
+        self, image: Image, box_px: Box, landmarks_px: NDArray[np.float32] | None = None, patient: bool = False
+    ) -> FoundMesh: ...
 
     def follow(self, image: Image, points_px: NDArray[np.float32]) -> FoundMesh:
         """The mesh of the same face in the next frame of a video, from its ``points_px`` (478, 3) in the last one."""

@@ -15,11 +15,12 @@ from engine.errors import NoFacesFound, UnreadableMedia
 from engine.media.types import Image
 from engine.project.document import FACE_COLOURS, Face
 
-MIN_PRESENCE = 0.5  # the mesh network's own word that it looks at a face
+# The mesh network's own word that it looks at a face: what a doubtful find needs, and a sure or drawn one.
+MIN_PRESENCE, MIN_PRESENCE_SURE = 0.5, 0.25
 # Identity: eyes (irises), nose tip, mouth corners, in the order of Face.landmarks_px.
 MESH_OF_LANDMARKS = (468, 473, 1, 61, 291)
 # The largest distance between two embeddings of one person, by the length of the embedding: dlib's 128, ArcFace's 512.
-SAME_PERSON_DISTANCE = {128: 0.45, 512: 1.15}
+SAME_PERSON_DISTANCE = {128: 0.40, 512: 1.15}
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def detect_faces(image: Image, analyser: FaceAnalyser | None = None) -> FaceAnal
     kept = []
     for found in analyser.detector(image):
         sure = found.score >= analyser.sure_score
-        mesh = _fitting(analyser.mesher(image, found.box_px, patient=sure), found.box_px)
+        fitted = analyser.mesher(image, found.box_px, found.landmarks_px, patient=sure)
+        mesh = _fitting(fitted, found.box_px, MIN_PRESENCE_SURE if sure else MIN_PRESENCE)
         box = within(found.box_px, image.width, image.height)
         if (mesh is not None or sure) and box_area(box) >= 1:
             kept.append((box, found, mesh))
@@ -92,7 +94,7 @@ def analyse_drawn_face(
     box = within((x0, y0, x1, y1), image.width, image.height)
     if min(box[2] - box[0], box[3] - box[1]) < 2:
         raise NoFacesFound("This box holds none of the photo.", "Draw it around a face inside the picture.")
-    mesh = _fitting(analyser.mesher(image, box, patient=True), box)
+    mesh = _fitting(analyser.mesher(image, box, patient=True), box, MIN_PRESENCE_SURE)
     face = Face(id="face-drawn", name="Drawn face", colour=FACE_COLOURS[0], box_px=box, origin="drawn")
     if mesh is None:
         return face, None
@@ -163,11 +165,11 @@ def _numbered(
     return FaceAnalysis(faces, details)
 
 
-def _fitting(mesh: FoundMesh, box_px: Box) -> FoundMesh | None:
+def _fitting(mesh: FoundMesh, box_px: Box, min_presence: float) -> FoundMesh | None:
     """The mesh, unless the network doubts it or it slipped onto something else, such as the next face."""
     low, high = mesh.points_px[:, :2].min(axis=0), mesh.points_px[:, :2].max(axis=0)
     mesh_box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-    return mesh if mesh.presence >= MIN_PRESENCE and shared_area(mesh_box, box_px) >= 0.2 else None
+    return mesh if mesh.presence >= min_presence and shared_area(mesh_box, box_px) >= 0.2 else None
 
 
 def _detail(image: Image, mesh: FoundMesh, landmarks_px: NDArray[np.float32], embedder: FaceEmbedder) -> FaceDetail:

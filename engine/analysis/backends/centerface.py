@@ -39,7 +39,7 @@ class CenterFace:
         found: list[FoundFace] = []
         seen_px = 0
         for side_px in self.long_sides_px:
-            look_px = _look_px(max(image.width, image.height), side_px)
+            look_px = _look_px(image, side_px)
             if look_px < 1.2 * seen_px or not _worth_a_look(side_px, found, image):
                 continue
             found = one_per_face(found + self._look(image.rgb, look_px))
@@ -66,9 +66,14 @@ class CenterFace:
         return [face.moved(back) for face in _decode(heat[0, 0], size[0], offset[0], points[0], self.hint_score)]
 
 
-def _look_px(photo_px: int, side_px: int) -> int:
-    """Small photos are enlarged, at most twice and to 960; larger looks never invent pixels."""
-    return min(side_px, 2 * photo_px if side_px <= 960 else photo_px)
+def _look_px(image: Image, side_px: int) -> int:
+    """The long side to look at the photo in: small photos are enlarged at most twice, and larger looks never do.
+
+    ``side_px`` is meant for a 3:2 photo; a panorama gets the same area, or its faces would vanish.
+    """
+    photo_px = max(image.width, image.height)
+    stretch = max(1.0, photo_px / min(image.width, image.height) / 1.5) ** 0.5
+    return max(1, min(round(side_px * stretch), 2 * photo_px if side_px <= 960 else photo_px))
 
 
 def _worth_a_look(side_px: int, found: list[FoundFace], image: Image) -> bool:

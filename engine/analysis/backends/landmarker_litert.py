@@ -23,7 +23,8 @@ from engine.media.types import Image
 CROP_PX = 256
 MARGIN = 1.5  # crop side over mesh extent that the network was trained with
 SURE_PRESENCE = 0.9
-# First crops (angle in radians, side over box side): profiles and tilted heads often need another than the first.
+ORDINARY_LEAN = 0.6  # radians
+# First crops (turn in radians, side over box side): profiles and tilted heads often need another than the first.
 STARTS = ((0.0, 1.5), (0.0, 1.2), (0.0, 1.9), (-0.4, 1.2), (0.4, 1.2), (-0.4, 1.7), (0.4, 1.7))
 LEFT_EYE, RIGHT_EYE = 33, 263  # outer corners, as seen in the picture
 # The 146 of the 478 points that the blendshape network reads, in its order.
@@ -67,13 +68,13 @@ class LiteRTLandmarker:
     num_views: int = 5
     _one_at_a_time: Any = field(default_factory=Lock, repr=False, compare=False)  # an interpreter has one input buffer
 
-    def __call__(self, image: Image, box_px: Box, patient: bool = False) -> FoundMesh:
-        x0, y0, x1, y1 = box_px
-        size_px = max(x1 - x0, y1 - y0)
+    def __call__(
+        self, image: Image, box_px: Box, landmarks_px: NDArray[np.float32] | None = None, patient: bool = False
+    ) -> FoundMesh:
+        tilt = 0.0 if landmarks_px is None else _tilt(landmarks_px)
         best, best_presence = None, -1.0
-        for angle, margin in STARTS if patient else STARTS[:1]:
-            start = _Crop((x0 + x1) / 2, (y0 + y1) / 2, size_px * margin, angle)
-            crop, presence = self._settled(image.rgb, start)
+        for turn, margin in STARTS if patient else STARTS[:1]:
+            crop, presence = self._settled(image.rgb, _crop_on(box_px, tilt + turn, margin))
             if presence > best_presence:
                 best, best_presence = crop, presence
             if best_presence >= SURE_PRESENCE:
@@ -135,6 +136,21 @@ class LiteRTLandmarker:
             network.invoke()
             outputs = network.get_output_details()
             return {out["name"]: np.array(network.get_tensor(out["index"]), np.float32).reshape(-1) for out in outputs}
+
+
+def _crop_on(box_px: Box, angle: float, margin: float) -> _Crop:
+    x0, y0, x1, y1 = box_px
+    return _Crop((x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0) * margin, angle)
+
+
+def _tilt(landmarks_px: NDArray[np.float32]) -> float:
+    """How far the head leans (radians, clockwise in the picture), from the line between eyes and mouth.
+
+    0 for an ordinary lean: the network was trained to start from upright faces, and settles by itself.
+    """
+    x, y = landmarks_px[3:5].mean(axis=0) - landmarks_px[0:2].mean(axis=0)
+    angle = float(np.arctan2(-x, y))
+    return angle if abs(angle) > ORDINARY_LEAN else 0.0
 
 
 def _crop_around(points_px: NDArray[np.float32]) -> _Crop:
