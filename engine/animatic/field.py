@@ -70,9 +70,12 @@ class ExpressionFields:
         return width / columns, height / rows
 
 
-def _anchors(points_px: Array, frame: FaceFrame, moves: dict[str, Array]) -> tuple[Array, Array]:
-    """Points around the face and their displacements (K, N, 2): a head turn carries the hair, other moves fade."""
-    local = frame.to_local(points_px)[OVAL]
+def _anchors(head: Array, frame: FaceFrame, moves: dict[str, Array]) -> tuple[Array, Array]:
+    """Points around the face and their displacements (K, N, 2): a head turn carries the hair, other moves fade.
+
+    ``head`` (478, 3) local: the face rounded to a smooth head.
+    """
+    local = head[OVAL]
     centre = (local.min(0) + local.max(0)) / 2
     places, values = [], []
     for radius, follow in RINGS:
@@ -95,9 +98,10 @@ def _anchors(points_px: Array, frame: FaceFrame, moves: dict[str, Array]) -> tup
 def build_fields(points_px: Array, region: Region) -> ExpressionFields:
     """Sample every expression of one face on its grid. ``points_px`` is (478, 3) in picture pixels."""
     frame = FaceFrame.of(points_px)
-    moves = ExpressionMoves(points_px, frame).all()
+    expressions = ExpressionMoves(points_px, frame)
+    moves = expressions.all()
     on_points = np.stack([frame.vectors_px(moves[name]) for name in EXPRESSIONS])
-    anchors_px, on_anchors = _anchors(points_px, frame, moves)
+    anchors_px, on_anchors = _anchors(expressions.rounded, frame, moves)
     grid = _grid(region, frame)
     window = _window(grid, points_px)
     layers = []
@@ -132,7 +136,7 @@ def _interpolate(known: tuple[Array, Array], grid: Array, scale_px: float) -> Ar
     places, values = known
     num_fields = len(values)
     spline = RBFInterpolator(
-        places / scale_px, values.transpose(1, 0, 2).reshape(len(places), -1), kernel="linear", smoothing=1e-3
+        places / scale_px, values.transpose(1, 0, 2).reshape(len(places), -1), kernel="linear", smoothing=2e-4
     )
     sampled = spline(grid.reshape(-1, 2) / scale_px)
     return sampled.reshape(*grid.shape[:2], num_fields, 2).transpose(2, 0, 1, 3)

@@ -35,7 +35,7 @@ LOWER_EYELIDS = np.array([[33, 7, 163, 144, 145, 153, 154, 155, 133], [362, 382,
 BROWS = np.array([[70, 63, 105, 66, 107, 46, 53, 52, 65, 55], [300, 293, 334, 296, 336, 276, 283, 282, 295, 285]])
 IRISES = np.array([[468, 469, 470, 471, 472], [473, 474, 475, 476, 477]])
 
-JAW_GAPE = 0.17  # opening between the lips at jaw_open = 1, in face heights
+JAW_GAPE = 0.155  # opening between the lips at jaw_open = 1, in face heights
 CORNER_DROP = 0.30  # how far the mouth corners follow the jaw
 UPPER_LIP_SHARE = 0.30  # of a smile's opening that the upper lip closes; the jaw does the rest
 LIP_FALLOFF = np.array([0.35, 0.6, 0.85, 1.0])[:, None]  # outer edge … inner edge
@@ -80,7 +80,7 @@ def inset_lip_edges(points_px: Array) -> Array:
     gap = np.linalg.norm(points[UPPER_LIP[3, 5], :2] - points[LOWER_LIP[3, 5], :2])
     openness = np.clip(gap / max(width, 1e-6) / 0.12, 0, 1)  # only an open mouth has a rim of teeth
     inner = slice(1, -1)
-    for lip, inset in ((UPPER_LIP, 0.35), (LOWER_LIP, 0.85)):
+    for lip, inset in ((UPPER_LIP, 0.75), (LOWER_LIP, 0.9)):
         points[lip[3, inner]] += inset * openness * (points[lip[2, inner]] - points[lip[3, inner]])
     return points
 
@@ -130,15 +130,30 @@ class ExpressionMoves:
         self.below = local[:, 1] - self.mouth.centre[1]  # > 0 under the mouth line
         self.beside = (local[:, 0] - self.mouth.centre[0]) / 0.42
         seen = points_px[:, :2] / frame.scale_px
-        to_outline = np.linalg.norm(seen[:, None] - seen[None, OVAL], axis=-1).min(1)
-        self.within_outline = smoothstep(to_outline / 0.10)  # 0 on the outline of the face: hair must not be pulled
+        self.to_outline = np.linalg.norm(seen[:, None] - seen[None, OVAL], axis=-1).min(1)
+        self.within_outline = smoothstep(
+            self.to_outline / 0.10
+        )  # 0 on the outline of the face: hair must not be pulled
         self.chin_depth = max(0.1, float(local[CHIN, 1] - self.mouth.centre[1]))
 
     def all(self) -> dict[str, Array]:
         """Name → (478, 3) for every one of EXPRESSIONS; the head turns are per radian."""
         moves = {name: getattr(self, f"_{name}")() for name in EXPRESSIONS[:9]}
-        moves["yaw"], moves["pitch"], moves["roll"] = (self.turn(self.local, axis) for axis in ("yaw", "pitch", "roll"))
-        return moves
+        return moves | {axis: self.turn(self.rounded, axis) for axis in ("yaw", "pitch", "roll")}
+
+    @property
+    def rounded(self) -> Array:
+        """The face as a smooth head: near the outline its depth is that of a fitted paraboloid.
+
+        On the far side of a turned head the mesh's points lie one behind the other; their own depths would ripple.
+        """
+        across, down = self.local[:468, 0], self.local[:468, 1]
+        terms = np.stack([np.ones_like(across), across, down, across**2, across * down, down**2], 1)
+        fitted = terms @ np.linalg.lstsq(terms, self.local[:468, 2], rcond=None)[0]
+        own = smoothstep(self.to_outline[:468] / 0.25)
+        rounded = self.local.copy()
+        rounded[:468, 2] = own * rounded[:468, 2] + (1 - own) * fitted
+        return rounded
 
     @staticmethod
     def turn(local: Array, axis: str) -> Array:
@@ -170,6 +185,10 @@ class ExpressionMoves:
         moves[UPPER_LIP, 1] = LIP_FALLOFF * UPPER_LIP_SHARE * gap
         lower_falloff = np.array([0.8, 0.87, 0.94, 1.0])[:, None]
         moves[LOWER_LIP, 1] = -lower_falloff * rise
+        apart = self.local[LOWER_LIP[3]] - self.local[UPPER_LIP[3]]
+        for axis in (0, 2):  # the edges meet point by point, else a sliver stays open between the curves
+            moves[UPPER_LIP, axis] += LIP_FALLOFF * apart[:, axis] / 2
+            moves[LOWER_LIP, axis] -= LIP_FALLOFF * apart[:, axis] / 2
         breadth = np.clip((mouth.openness - 0.05) / 0.25, 0, 1)
         moves += breadth * 0.8 * self._corners(-0.13, 0.0)
         return moves
