@@ -6,6 +6,7 @@ python launch.py --help          all commands             python launch.py test 
 Written so that even an old Python can read it and say, in one line, that it is too old.
 """
 
+import os
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036
@@ -14,7 +15,9 @@ if sys.version_info < (3, 11):  # noqa: UP036
         "get one from https://www.python.org/downloads/ and start again with it." % tuple(sys.version_info[:2])
     )
 
-from engine.launcher.start import main
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # a "safe path" setting leaves it out
+
+from engine.launcher.start import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
