@@ -17,7 +17,7 @@ if sys.version_info < (3, 11):  # noqa: UP036
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # a "safe path" setting leaves it out
 
-from engine.launcher.start import main  # noqa: E402
+from engine.launcher.start import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
