@@ -15,7 +15,9 @@ from engine.errors import StudioError
 from engine.jobs.events import RenderEvent, StageProgress, TakeDone
 from engine.project.document import Project, TakeKind
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help=__doc__)
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None, help=__doc__
+)
 bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure on this machine.")
 app.add_typer(bench_app, name="bench")
 console = Console(stderr=True)

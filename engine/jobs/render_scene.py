@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import __version__
-from engine.analysis.types import FaceDetail
+from engine.analysis.types import FaceDetail, Word
 from engine.analysis.visemes import SpeechSounds
 from engine.animatic.performance import PerformanceSettings, perform
 from engine.animatic.renderer import Animator, FaceRig
 from engine.cast.streams import CastStream, Evidence, build_streams
 from engine.cast.suggest import check
 from engine.cast.timeline import num_frames
-from engine.compositing import captions, mix, provenance
-from engine.compositing.framing import Framing, plan_frame
+from engine.compositing.captions import CaptionPainter, Cue, make_cues, speaker_colours, write_captions
+from engine.compositing.framing import Framer, Framing, plan_frame
+from engine.compositing.mix import VoiceSound, cut_recording, mix_voices
+from engine.compositing.provenance import draw_mark, marked_encoding
 from engine.errors import ModelMissing, NoFacesFound, NoSpeechFound, RenderCancelled, StudioError
 from engine.jobs import evidence
 from engine.jobs.events import FrameReady, RenderEvent, StageProgress, TakeDone
@@ -134,7 +136,7 @@ def plan_scene(store: ProjectStore, scene: Scene, settings: RenderSettings) -> I
         settings,
         range_s,
         framing,
-        framing.apply(photo),
+        Image(Framer(framing, photo.rgb)(photo.rgb)),
         build_streams(scene, Evidence(heard, framed), range_s),
         sounds,
     )
@@ -142,10 +144,7 @@ def plan_scene(store: ProjectStore, scene: Scene, settings: RenderSettings) -> I
 
 def _framed(detail: FaceDetail, framing: Framing) -> FaceDetail:
     """The same face in the pixels of the framed picture."""
-    points = detail.points_px.copy()
-    points[:, :2] = framing.map_points(points[:, :2])
-    points[:, 2] *= framing.scale
-    return FaceDetail(points, detail.blendshapes, detail.embedding)
+    return FaceDetail(framing.to_frame(detail.points_px), detail.blendshapes, detail.embedding)
 
 
 def animate(plan: ScenePlan) -> Iterator[Frame]:
@@ -184,35 +183,54 @@ def _render(store: ProjectStore, scene: Scene, settings: RenderSettings, take: T
             yield step
     assert plan is not None
     folder = store.take_folder(take.id)
-    sound = mix.take_sound(store, scene, plan.range_s, folder)
-    cues = captions.cues(scene, plan.range_s, {key: sounds.words for key, sounds in plan.sounds.items()})
     video = folder / "video.mp4"
-    finishing = Finishing(plan, cues)
-    with VideoWriter(video, plan.framing.size, settings.frame_rate, sound, provenance.metadata(take)) as writer:
+    cues = take_cues(plan)
+    painter = CaptionPainter(cues, speaker_colours(scene)) if settings.captions == "burnt-in" else None
+    encoding = marked_encoding(store.folder.name, __version__, take.model)
+    with (
+        _sound_of(store, plan, folder) as sound,
+        VideoWriter(video, plan.framing.size, settings.frame_rate, sound, encoding) as writer,
+    ):
         for index, frame in enumerate(animate(plan)):
-            finished = finishing.apply(frame, index)
-            writer.write(finished)
-            yield FrameReady(index, finished)
+            if painter:
+                frame = painter.paint(frame, (index + 0.5) / settings.frame_rate)
+            if settings.visible_mark:
+                frame = draw_mark(frame)
+            writer.write(frame)
+            yield FrameReady(index, frame)
             yield StageProgress("render", "Rendering", index + 1, plan.num_frames)
         yield StageProgress("finish", "Finishing the file", plan.num_frames, plan.num_frames)
     if settings.captions != "none":
-        captions.write_files(cues, folder)
+        write_captions(video, cues)
     take.video_path = video.relative_to(store.folder).as_posix()
     take.duration_s = round(plan.num_frames / settings.frame_rate, 3)
 
 
-@dataclass(frozen=True)
-class Finishing:
-    """What is drawn over a frame: burnt-in captions and the visible mark, both only on request."""
+@contextmanager
+def _sound_of(store: ProjectStore, plan: ScenePlan, folder: Path) -> Iterator[Path]:
+    """The sound of the take: the recording itself, its rendered part, or the voice files put together."""
+    scene, range_s = plan.scene, plan.settings.range_s
+    part = folder / ".sound.wav"
+    try:
+        if scene.dialogue:
+            yield cut_recording(store.path_of(scene.dialogue), part, range_s)
+        else:
+            gains = {member.speaker_id: member.gain_db for member in scene.cast}
+            voices = [
+                VoiceSound(store.path_of(voice.media), gains.get(voice.speaker_id, 0.0)) for voice in scene.voices
+            ]
+            yield mix_voices(voices, part, range_s)
+    finally:
+        part.unlink(missing_ok=True)
 
-    plan: ScenePlan
-    cues: list["captions.Cue"]
 
-    def apply(self, frame: Frame, frame_index: int) -> Frame:
-        settings = self.plan.settings
-        if settings.captions == "burnt-in":
-            frame = captions.draw(frame, self.cues, (frame_index + 0.5) / settings.frame_rate)
-        return provenance.draw_mark(frame) if settings.visible_mark else frame
+def take_cues(plan: ScenePlan) -> list[Cue]:
+    """Captions of the rendered range: the recognised words of each turn, or that somebody speaks."""
+    words: dict[str, list[Word]] = {}
+    for turn in plan.scene.turns:
+        heard = plan.sounds[turn.speaker_id].words if turn.speaker_id in plan.sounds else []
+        words[turn.id] = [w for w in heard if turn.start_s - 0.1 <= (w.start_s + w.end_s) / 2 <= turn.end_s + 0.1]
+    return make_cues(plan.scene.turns, plan.scene.speakers, plan.range_s, words)
 
 
 def export(video: Path, target: Path) -> list[Path]:
