@@ -5,6 +5,7 @@ skin of that face.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from engine.animatic.field import Region
 from engine.animatic.mesh import BROWS, IRISES, LOWER_EYELIDS, UPPER_EYELIDS, FaceFrame, smoothstep
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 CLOSED = 0.97  # where the upper lid stops, of the way to the lower one
 LASH_DARKNESS = 0.35
 LASH_BAND = 0.30  # of the opening of the eye
@@ -28,13 +29,13 @@ class Eye:
     """
 
     patch: Region
-    down: NDArray[np.float32]
-    lid: NDArray[np.float32]
-    bottom: NDArray[np.float32]
-    fold: NDArray[np.float32]
-    inside: NDArray[np.float32]
+    down: Array
+    lid: Array
+    bottom: Array
+    fold: Array
+    inside: Array
     axis_down: tuple[float, float]
-    gaze_falloff: NDArray[np.float32]
+    gaze_falloff: Array
     iris_radius_px: float
 
     @staticmethod
@@ -65,12 +66,19 @@ class Eye:
         radius = float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
         distance = np.linalg.norm(np.stack([xs, ys], -1) - iris[0], axis=-1)
         falloff = smoothstep(1.9 - distance / max(radius, 1.0)) * inside
-        arrays = [a.astype(np.float32) for a in (down, lid, lid + open_px * beside, fold, inside)]
-        return Eye(patch, *arrays, (float(down_axis[0]), float(down_axis[1])), falloff.astype(np.float32), radius)
+        return Eye(
+            patch=patch,
+            down=down.astype(np.float32),
+            lid=lid.astype(np.float32),
+            bottom=(lid + open_px * beside).astype(np.float32),
+            fold=fold.astype(np.float32),
+            inside=inside.astype(np.float32),
+            axis_down=(float(down_axis[0]), float(down_axis[1])),
+            gaze_falloff=falloff.astype(np.float32),
+            iris_radius_px=radius,
+        )
 
-    def paint(
-        self, picture: NDArray[np.uint8], photo: NDArray[np.uint8], blink: float, gaze: tuple[float, float]
-    ) -> None:
+    def paint(self, picture: Array, photo: Array, blink: float, gaze: tuple[float, float]) -> None:
         """Paint this eye with the lid ``blink`` (0 open … 1 shut) and the ``gaze`` (right, down) into ``picture``."""
         xs, ys = np.meshgrid(
             np.arange(self.patch.x0, self.patch.x1, dtype=np.float32),
@@ -90,7 +98,7 @@ class Eye:
             painted = self._with_lashes(painted, edge, blink)
         picture[self.patch.slices] = painted
 
-    def _stretched(self, edge: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _stretched(self, edge: Array) -> tuple[Array, Array]:
         """How far down the skin above a lid edge has come at each pixel, and where that skin is."""
         rest, length = self.lid - self.fold, edge - self.fold
         along = self.down - self.fold
@@ -100,13 +108,13 @@ class Eye:
         cover = ((along > 0) & (self.down <= edge)).astype(np.float32)
         return shift, cover
 
-    def _with_lashes(self, painted: NDArray[np.uint8], edge: NDArray[np.float32], blink: float) -> NDArray[np.uint8]:
+    def _with_lashes(self, painted: Array, edge: Array, blink: float) -> Array:
         thickness = max(0.7, 0.06 * self.iris_radius_px * 2)
         line = np.exp(-(((self.down - edge) / thickness) ** 2)) * (self.bottom - self.lid > 0.3) * self._between()
         darken = 1 - LASH_DARKNESS * blink * line
         return np.clip(painted * darken[..., None], 0, 255).astype(np.uint8)
 
-    def _between(self) -> NDArray[np.float32]:
+    def _between(self) -> Array:
         opening = self.bottom - self.lid
         return np.clip(opening / max(1e-3, 0.35 * float(opening.max())), 0, 1)
 

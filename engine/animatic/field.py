@@ -5,6 +5,7 @@ a few fixed-point steps (where does this output pixel come from?) and enlarged t
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,8 +14,8 @@ from scipy.interpolate import RBFInterpolator
 
 from engine.animatic.mesh import EXPRESSIONS, LOWER_LIP, OVAL, UPPER_LIP, ExpressionMoves, FaceFrame, smoothstep
 
-Array = NDArray[np.float64]
-Field = NDArray[np.float32]
+Array = NDArray[Any]
+Field = NDArray[Any]
 
 # Rings of anchors around the face outline: how much of a head turn the hair and the background follow there.
 RINGS = ((1.18, 0.92), (1.45, 0.60), (1.75, 0.2), (2.0, 0.0), (2.4, 0.0))
@@ -142,7 +143,7 @@ def _interpolate(known: tuple[Array, Array], grid: Array, scale_px: float) -> Ar
     return sampled.reshape(*grid.shape[:2], num_fields, 2).transpose(2, 0, 1, 3)
 
 
-def blend(fields: Field, weights: NDArray[np.float32]) -> Field:
+def blend(fields: Field, weights: Array) -> Field:
     """Weighted sum of (K, rows, columns, 2) fields."""
     return (weights @ fields.reshape(len(weights), -1)).reshape(fields.shape[1:])
 

@@ -5,11 +5,12 @@ viewer) on the face, in face heights (forehead point 10 to chin point 152), from
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 FOREHEAD, CHIN, NOSE_TIP = 10, 152, 1
 EYE_OUTER_LEFT, EYE_OUTER_RIGHT = 33, 263  # left and right in the picture
@@ -78,7 +79,7 @@ def inset_lip_edges(points_px: Array) -> Array:
     points = np.array(points_px, np.float64)
     width = np.linalg.norm(points[UPPER_LIP[0, -1], :2] - points[UPPER_LIP[0, 0], :2])
     gap = np.linalg.norm(points[UPPER_LIP[3, 5], :2] - points[LOWER_LIP[3, 5], :2])
-    openness = np.clip(gap / max(width, 1e-6) / 0.12, 0, 1)  # only an open mouth has a rim of teeth
+    openness = np.clip(gap / (width + 1e-6) / 0.12, 0, 1)  # only an open mouth has a rim of teeth
     inner = slice(1, -1)
     for lip, inset in ((UPPER_LIP, 0.75), (LOWER_LIP, 0.9)):
         points[lip[3, inner]] += inset * openness * (points[lip[2, inner]] - points[lip[3, inner]])

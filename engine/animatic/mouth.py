@@ -6,6 +6,7 @@ them.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from engine.animatic.field import Region
 from engine.animatic.mesh import JAW_GAPE, LOWER_LIP, UPPER_LIP, ExpressionMoves, FaceFrame, Mouth, smoothstep
 
-Array = NDArray[np.float64]
-Picture = NDArray[np.float32]  # (height, width, 3) RGB 0…255
-Layer = NDArray[np.float32]  # (height, width, 4): RGB and alpha 0…1
+Array = NDArray[Any]
+Picture = NDArray[Any]  # (height, width, 3) RGB 0…255
+Layer = NDArray[Any]  # (height, width, 4): RGB and alpha 0…1
 
 SHOWS_TEETH_ABOVE = 0.06  # opening over width in the photo
 MARGIN = 1.3  # half width of the drawn inside, in half widths of the mouth
@@ -45,7 +46,7 @@ class MouthInside:
     top: float
     unit: float
     depth: float
-    light: NDArray[np.float32]
+    light: Array
 
     @property
     def corners(self) -> Array:
@@ -57,7 +58,7 @@ class MouthInside:
         )
 
 
-def light_on(photo: NDArray[np.uint8], points_px: Array) -> NDArray[np.float32]:
+def light_on(photo: Array, points_px: Array) -> Array:
     """Colour of the light on this face, RGB 0…1: the brightest tenth of its skin, half way to grey."""
     box = points_px[:468, :2]
     (x0, y0), (x1, y1) = box.min(0).astype(int).clip(0), box.max(0).astype(int)
@@ -71,7 +72,7 @@ def light_on(photo: NDArray[np.uint8], points_px: Array) -> NDArray[np.float32]:
     return (level * (0.55 + 0.45 * tint)).astype(np.float32)
 
 
-def paint_inside(photo: NDArray[np.uint8], points_px: Array, frame: FaceFrame) -> MouthInside:
+def paint_inside(photo: Array, points_px: Array, frame: FaceFrame) -> MouthInside:
     """Prepare the inside of one mouth. ``points_px`` (478, 3) with the lip edges already inset."""
     local = frame.to_local(points_px)
     mouth = Mouth.of(local)
@@ -98,7 +99,7 @@ def paint_inside(photo: NDArray[np.uint8], points_px: Array, frame: FaceFrame) -
     return _with_photo_teeth(inside, photo, points_px, frame)
 
 
-def _layer(rgb: Picture, alpha: NDArray[np.float32]) -> Layer:
+def _layer(rgb: Picture, alpha: Array) -> Layer:
     return np.dstack([rgb, np.clip(alpha, 0, 1)]).astype(np.float32)
 
 
@@ -142,11 +143,11 @@ def _lower_teeth(right: Array, down: Array) -> Layer:
     return _layer(np.broadcast_to(TOOTH_RGB * shade[None, :, None], (len(down), len(right), 3)), alpha)
 
 
-def _with_photo_teeth(inside: MouthInside, photo: NDArray[np.uint8], points_px: Array, frame: FaceFrame) -> MouthInside:
+def _with_photo_teeth(inside: MouthInside, photo: Array, points_px: Array, frame: FaceFrame) -> MouthInside:
     """Put what the photo shows between the lips over the drawn upper teeth, fading out towards the lower lip."""
     rows, columns = inside.upper.shape[:2]
     source = cv2.getAffineTransform(
-        np.float32([[-0.5, -0.5], [columns - 0.5, -0.5], [-0.5, rows - 0.5]]),
+        np.array([[-0.5, -0.5], [columns - 0.5, -0.5], [-0.5, rows - 0.5]], np.float32),
         frame.to_px(inside.corners).astype(np.float32),
     )
     size = (columns, rows)
@@ -203,7 +204,7 @@ def patch_of(points_px: Array, scale_px: float, limits: Region) -> Region:
     )
 
 
-def fill(outline: Array, patch: Region) -> NDArray[np.float32]:
+def fill(outline: Array, patch: Region) -> Array:
     """Coverage 0…1 of a polygon in picture coordinates. Drawn finer and averaged: cv2's own anti-aliasing is coarse."""
     width, height = patch.size
     mask = np.zeros((height * FINER, width * FINER), np.uint8)
@@ -221,7 +222,7 @@ def _smooth(edge: Array) -> Array:
     return np.concatenate([curve.transpose(1, 0, 2).reshape(-1, 2), edge[-1:]])
 
 
-def lower_lip_cover(points_px: Array, line: LipLine, scale_px: float, patch: Region) -> NDArray[np.float32]:
+def lower_lip_cover(points_px: Array, line: LipLine, scale_px: float, patch: Region) -> Array:
     """Where the lower layer covers: sharp along the lip line, fading out under the lip where both layers agree."""
     edge = _smooth(line.lower)
     outer = points_px[LOWER_LIP[0]]
@@ -237,10 +238,10 @@ def draw_inside(inside: MouthInside, placed: "InsidePlacement", patch: Region) -
     """The inside of the mouth over the whole patch: cavity, tongue, lower teeth, upper teeth, from back to front."""
     width, height = patch.size
     rows, columns = inside.upper.shape[:2]
-    corners = np.float32([[-0.5, -0.5], [columns - 0.5, -0.5], [-0.5, rows - 0.5]])
+    corners = np.array([[-0.5, -0.5], [columns - 0.5, -0.5], [-0.5, rows - 0.5]], np.float32)
     picture = np.empty((height, width, 3), np.float32)
     picture[:] = CAVITY_RGB * inside.light
-    offset = np.float32([patch.x0, patch.y0])
+    offset = np.array([patch.x0, patch.y0], np.float32)
     for layer, where in ((inside.tongue, placed.tongue), (inside.lower, placed.lower), (inside.upper, placed.upper)):
         affine = cv2.getAffineTransform(corners, where.astype(np.float32) - offset)
         drawn = cv2.warpAffine(layer, affine, (width, height), flags=cv2.INTER_LINEAR)
@@ -270,7 +271,7 @@ class InsidePlacement:
         return InsidePlacement(*(frame.to_px(moved + offset) for offset in (0.0, 0.86 * down, 0.55 * down + lifted)))
 
 
-def shade_under_lips(opening: NDArray[np.float32], scale_px: float) -> Picture:
+def shade_under_lips(opening: Array, scale_px: float) -> Picture:
     """Darkening of the inside near the lips, more under the upper one: a factor 0…1 per channel, warm like skin."""
     sigma = max(0.6, 0.018 * scale_px)
     soft = cv2.GaussianBlur(opening, (0, 0), sigma)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,11 +26,12 @@ from engine.animatic.mouth import (
 from engine.animatic.types import Performance
 from engine.media.types import Image
 
-Picture = NDArray[np.uint8]
+Array = NDArray[Any]
+Picture = NDArray[Any]  # (height, width, 3) uint8
 SEAM_DARKNESS = 0.38
 
 
-def expression_weights(performance: Performance, frame_index: int, speaks: bool) -> NDArray[np.float32]:
+def expression_weights(performance: Performance, frame_index: int, speaks: bool) -> Array:
     """(K,) weight of each of EXPRESSIONS in one frame; head turns in radians."""
     at = {
         name: float(getattr(performance, name)[frame_index])
@@ -56,7 +58,7 @@ def expression_weights(performance: Performance, frame_index: int, speaks: bool)
 class FaceRig:
     """Everything about one face that does not change from frame to frame."""
 
-    points_px: NDArray[np.float64]
+    points_px: Array
     frame: FaceFrame
     fields: ExpressionFields
     inside: MouthInside
@@ -65,7 +67,7 @@ class FaceRig:
     speaks: bool
 
     @staticmethod
-    def of(photo: Picture, points_px: NDArray[np.float32], speaks: bool) -> "FaceRig":
+    def of(photo: Picture, points_px: Array, speaks: bool) -> "FaceRig":
         points = inset_lip_edges(points_px)
         frame = FaceFrame.of(points)
         region = region_of(points, photo.shape[1], photo.shape[0])
@@ -80,7 +82,7 @@ class FaceRig:
             speaks,
         )
 
-    def reach(self, xs: NDArray[np.float32], ys: NDArray[np.float32]) -> NDArray[np.float32]:
+    def reach(self, xs: Array, ys: Array) -> Array:
         """Distance from the middle of the face, 1 on its outline."""
         oval = self.points_px[OVAL, :2]
         centre, radius = (oval.min(0) + oval.max(0)) / 2, (oval.max(0) - oval.min(0)) / 2
@@ -97,7 +99,7 @@ class Animator:
         self._identity = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         self._shares = [self._share_of(rig) for rig in self.rigs]
 
-    def _share_of(self, rig: FaceRig | None) -> NDArray[np.float32] | None:
+    def _share_of(self, rig: FaceRig | None) -> Array | None:
         """How far each pixel of a rig's region belongs to it rather than to the people beside it, 0…1."""
         if rig is None:
             return None
@@ -113,19 +115,20 @@ class Animator:
         """Frame ``frame_index`` as (height, width, 3) uint8."""
         source = self._with_eyes(performances, frame_index)
         map_x, map_y = (axis.copy() for axis in self._identity)
-        weights: dict[int, NDArray[np.float32]] = {}
+        weights: dict[int, Array] = {}
         for index, rig in enumerate(self.rigs):
-            if rig is None:
+            share = self._shares[index]
+            if rig is None or share is None:
                 continue
             weights[index] = expression_weights(performances[index], frame_index, rig.speaks)
             backward = enlarge(invert(blend(rig.fields.upper, weights[index]), rig.fields.cell), rig.fields.region)
-            backward = backward * self._shares[index]
+            backward = backward * share
             area = rig.fields.region.slices
             map_x[area] -= backward[..., 0]
             map_y[area] -= backward[..., 1]
         picture = self.photo.copy()
-        for index in weights:
-            area = self.rigs[index].fields.region.slices
+        for rig in filter(None, self.rigs):
+            area = rig.fields.region.slices
             picture[area] = cv2.remap(
                 source, map_x[area], map_y[area], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
             )
@@ -149,7 +152,7 @@ class Animator:
                 eye.paint(source, self.photo, blink, (float(gaze[0]), float(gaze[1])))
         return source
 
-    def _draw_mouth(self, picture: Picture, rig: FaceRig, weights: NDArray[np.float32], tongue: float) -> None:
+    def _draw_mouth(self, picture: Picture, rig: FaceRig, weights: Array, tongue: float) -> None:
         moved = rig.points_px[:, :2] + blend(rig.fields.points, weights)
         scale = rig.frame.scale_px
         patch = patch_of(moved, scale, rig.fields.region)
@@ -170,7 +173,7 @@ class Animator:
             result *= 1 - SEAM_DARKNESS * _seam(line, scale, patch)[..., None]
         picture[patch.slices] = np.clip(result + 0.5, 0, 255).astype(np.uint8)
 
-    def _lower_layer(self, rig: FaceRig, weights: NDArray[np.float32], patch: Region) -> NDArray[np.float32]:
+    def _lower_layer(self, rig: FaceRig, weights: Array, patch: Region) -> Array:
         fields = rig.fields
         backward = invert(blend(fields.lower, weights), fields.cell)
         xs, ys = (axis[patch.slices] for axis in self._identity)
@@ -183,7 +186,7 @@ class Animator:
         ).astype(np.float32)
 
 
-def _seam(line: LipLine, scale_px: float, patch: Region) -> NDArray[np.float32]:
+def _seam(line: LipLine, scale_px: float, patch: Region) -> Array:
     """A soft dark line where the lips meet, 0…1; it fades as they part."""
     middle = (line.upper + line.lower) / 2
     half = max(0.5, 0.0045 * scale_px)

@@ -78,12 +78,13 @@ class _Range:
 
 
 def _stream(face: Face, member: CastMember, rendered: _Range, evidence: Evidence) -> CastStream:
-    own = {member.speaker_id} if member.speaker_id and member.part is Part.TALKS else set()
+    speaker_id = member.speaker_id if member.part is Part.TALKS else None
+    own = {speaker_id} if speaker_id else set()
     speaking = rendered.gate_of(own)
     others = rendered.gate_of({turn.speaker_id for turn in rendered.turns} - own)
     start_s, end_s = rendered.range_s
-    if own:
-        voice = evidence.voices[member.speaker_id].between(start_s, end_s)
+    if speaker_id:
+        voice = evidence.voices[speaker_id].between(start_s, end_s)
     else:
         voice = Waveform(np.zeros(round((end_s - start_s) * VOICE_SAMPLE_RATE), np.float32), VOICE_SAMPLE_RATE)
     return CastStream(

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from engine.jobs.events import FrameReady, RenderEvent, StageProgress, TakeDone
 from engine.media.types import Image
 from engine.media.write import VideoWriter
 from engine.project.atomic import whole_file
-from engine.project.document import Part, Project, RenderSettings, Scene, Take, TakeKind
+from engine.project.document import Part, Project, RenderSettings, Scene, Take, TakeKind, TakeStatus
 from engine.project.store import ProjectStore
 from engine.project.takes import inputs_sha256, rendering, write_take
 
@@ -52,7 +52,7 @@ class ScenePlan:
         return num_frames(self.range_s[1] - self.range_s[0], self.settings.frame_rate)
 
 
-def render_take(store: ProjectStore, project: Project, settings: RenderSettings) -> Iterator[RenderEvent]:
+def render_take(store: ProjectStore, project: Project, settings: RenderSettings) -> Generator[RenderEvent, None, None]:
     """Render ``project`` into a new take and keep it in the project, which is saved at the start and at the end.
 
     Closing the generator cancels: the take is marked so, and the project is as it was otherwise.
@@ -86,7 +86,7 @@ def render_take(store: ProjectStore, project: Project, settings: RenderSettings)
         raise
 
 
-def _end(store: ProjectStore, project: Project, take: Take, status: str, message: str) -> None:
+def _end(store: ProjectStore, project: Project, take: Take, status: TakeStatus, message: str) -> None:
     if take.status == "done":  # closed after the last event: nothing was lost
         return
     take.status, take.message = status, message
@@ -144,7 +144,7 @@ def plan_scene(store: ProjectStore, scene: Scene, settings: RenderSettings) -> I
 
 def _framed(detail: FaceDetail, framing: Framing) -> FaceDetail:
     """The same face in the pixels of the framed picture."""
-    return FaceDetail(framing.to_frame(detail.points_px), detail.blendshapes, detail.embedding)
+    return FaceDetail(framing.to_frame(detail.points_px).astype(np.float32), detail.blendshapes, detail.embedding)
 
 
 def animate(plan: ScenePlan) -> Iterator[Frame]:
@@ -174,7 +174,9 @@ def _rig(picture: Image, stream: CastStream) -> FaceRig | None:
     return FaceRig.of(picture.rgb, stream.detail.points_px, speaks=stream.part is Part.TALKS)
 
 
-def _render(store: ProjectStore, scene: Scene, settings: RenderSettings, take: Take) -> Iterator[RenderEvent]:
+def _render(
+    store: ProjectStore, scene: Scene, settings: RenderSettings, take: Take
+) -> Generator[RenderEvent, None, None]:
     plan: ScenePlan | None = None
     for step in plan_scene(store, scene, settings):
         if isinstance(step, ScenePlan):

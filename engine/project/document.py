@@ -35,6 +35,9 @@ class Part(StrEnum):
     STILL = "still"
 
 
+TakeStatus = Literal["rendering", "done", "cancelled", "failed", "interrupted"]
+
+
 class TakeKind(StrEnum):
     ANIMATIC = "animatic"
     PREVIEW = "preview"
@@ -155,7 +158,7 @@ class Take(Document):
     engine_version: str = ""
     inputs_sha256: str = ""
     video_path: str = ""
-    status: Literal["rendering", "done", "cancelled", "failed", "interrupted"] = "rendering"
+    status: TakeStatus = "rendering"
     duration_s: float = 0.0
     compute_s: float = 0.0
     message: str = ""
