@@ -19,7 +19,7 @@ def at_voice_rate(waveform: Waveform) -> NDArray[np.float32]:
         return waveform.samples
     divisor = gcd(waveform.sample_rate, VOICE_RATE)
     up, down = VOICE_RATE // divisor, waveform.sample_rate // divisor
-    result = _room(-(-len(waveform.samples) * up // down), waveform.duration_s)
+    result = room_for(-(-len(waveform.samples) * up // down), waveform.duration_s)
     block = down * max(1, round(BLOCK_S * waveform.sample_rate / down))
     for start in range(0, len(waveform.samples), block):
         values = _resampled_block(waveform.samples, slice(start, start + block), up, down)
@@ -40,7 +40,8 @@ def _resampled_block(samples: NDArray[np.float32], part: slice, up: int, down: i
     return values[skipped : skipped + wanted].astype(np.float32)
 
 
-def _room(num_samples: int, duration_s: float) -> NDArray[np.float32]:
+def room_for(num_samples: int, duration_s: float) -> NDArray[np.float32]:
+    """(num_samples,) zeros, in a temporary file where the sound is longer than ten minutes."""
     if duration_s <= ON_DISK_S:
         return np.zeros(num_samples, np.float32)
     file = tempfile.TemporaryFile(prefix="roundtable-")  # noqa: SIM115 (lives as long as the array)

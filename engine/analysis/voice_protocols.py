@@ -32,8 +32,10 @@ class Diarizer(Protocol):
 
 
 class VoiceSeparator(Protocol):
-    """Splits a mixture of two or more voices."""
+    """Takes the voices of a mixture apart."""
 
-    def __call__(self, mixture: NDArray[np.float32], examples: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """(num_samples,) mixture and one stretch of each voice alone, all 16 kHz, to (num_voices, num_samples)."""
+    def __call__(
+        self, mixture: NDArray[np.float32], examples: list[NDArray[np.float32]], sample_rate: int
+    ) -> NDArray[np.float32]:
+        """(num_samples,) mixture to (num_voices, num_samples); ``examples`` is each voice alone, in the same order."""
         ...

@@ -113,7 +113,8 @@ class _Sums:
 
     def activity(self) -> Activity:
         cover = np.maximum(self.cover, 1)
-        return Activity(self.speech / cover, self.count / cover, self.changes / cover, self.windows)
+        speech, count, changes = (np.float32(1) * values / cover for values in (self.speech, self.count, self.changes))
+        return Activity(speech, count, changes, self.windows)
 
 
 def measure_activity(sound: NDArray[np.float32], model: SegmentationModel, report: Report | None = None) -> Activity:
