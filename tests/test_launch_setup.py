@@ -220,3 +220,31 @@ def test_the_fetched_carriers_hold_no_code():
         pytest.skip("this environment was not made by launch.py")
     code = [path for pattern in ("*.py", "*.so", "*.js", "*.dll") for path in carriers_dir().rglob(pattern)]
     assert code == []
+
+
+def test_packages_of_an_interrupted_installation_are_installed_anew(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(packages, "run_uv", lambda environment, settings, words: asked.append(words) or len(asked) > 1)
+    monkeypatch.setattr(packages, "answers", lambda url: True)
+    environment, settings = Environment(tmp_path), parse_pip_settings("global.find-links='/wheels'\n")
+    environment.folder.mkdir()
+    with pytest.raises(SetupError):
+        packages.install(environment, settings, ["requirements.txt"])
+    packages.install(environment, settings, ["requirements.txt"])
+    packages.install(environment, settings, ["requirements.txt"])
+    assert ["--reinstall" in words for words in asked] == [False, True, False]
+
+
+def test_a_torch_without_cuda_is_tried_first_where_there_is_no_gpu(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr(packages, "has_nvidia_driver", lambda: False)
+    monkeypatch.setattr(packages, "answers", lambda url: True)
+    monkeypatch.setattr(packages, "run_uv", lambda environment, settings, words: asked.append(words) or len(asked) > 1)
+    environment = Environment(tmp_path)
+    environment.folder.mkdir()
+    packages.install(environment, parse_pip_settings(""), ["requirements.txt"])
+    assert ["cpu" in words for words in asked] == [True, False]
+    monkeypatch.setattr(packages, "has_nvidia_driver", lambda: True)
+    packages.install(environment, parse_pip_settings(""), ["requirements.txt"])
+    assert "cpu" not in asked[-1]

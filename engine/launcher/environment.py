@@ -40,6 +40,11 @@ class Environment:
     def stamp(self) -> Path:
         return self.folder / "installed.json"
 
+    @property
+    def installing(self) -> Path:
+        """There while packages are being installed: left over, some may lack files though they seem complete."""
+        return self.folder / "installing"
+
     def missing(self, parts: list[str]) -> list[str]:
         """Those of ``parts`` that are not installed, not completely, or from lists that have changed since."""
         if not self.python.exists():  # also a link to a Python that was removed

@@ -32,9 +32,16 @@ def prepare(environment: Environment) -> PipSettings:
 
 def install(environment: Environment, settings: PipSettings, lists: list[str]) -> None:
     """Installs the requirement files ``lists`` as pinned. Raises SetupError."""
+    interrupted = environment.installing.exists()
+    environment.installing.touch()
+    _install(environment, settings, lists, ["--reinstall"] if interrupted else [])
+    environment.installing.unlink()
+
+
+def _install(environment: Environment, settings: PipSettings, lists: list[str], more: list[str]) -> None:
     root = environment.root
     options = ["install", "--overrides", str(root / "assets/overrides.txt")]
-    options += ["--constraint", str(root / "assets/constraints.txt"), *settings.uv_constraints()]
+    options += ["--constraint", str(root / "assets/constraints.txt"), *settings.uv_constraints(), *more]
     options += [word for name in lists for word in ("--requirement", str(root / name))]
     if _cpu_torch_saves_space(settings):
         if run_uv(environment, settings, [*options, "--torch-backend", "cpu"]):
