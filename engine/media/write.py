@@ -220,14 +220,16 @@ def _append_xmp(path: Path, xmp: str) -> None:
 def read_xmp(path: Path) -> str:
     """The XMP packet in an mp4's own box; empty when there is none."""
     with path.open("rb") as file:
-        while len(header := file.read(8)) == 8:
-            size, kind = int.from_bytes(header[:4], "big"), header[4:]
-            extra = 8
-            if size == 1:
-                size, extra = int.from_bytes(file.read(8), "big"), 16
-            if kind == b"uuid" and 24 <= size <= 1 << 20 and file.read(16) == _XMP_BOX_ID:
+        end, at = file.seek(0, 2), 0
+        while at + 8 <= end:
+            file.seek(at)
+            header = file.read(24)
+            size = int.from_bytes(header[:4], "big")
+            if size == 1:  # a box of more than 4 GB has its size after its kind
+                size = int.from_bytes(header[8:16], "big")
+            elif header[4:] == b"uuid" + _XMP_BOX_ID and 24 <= size <= 1 << 20:
                 return file.read(size - 24).decode("utf-8", "replace")
-            if size < extra:
+            if size < 8:
                 return ""
-            file.seek(size - extra - (16 if kind == b"uuid" and 24 <= size <= 1 << 20 else 0), 1)
+            at += size
     return ""
