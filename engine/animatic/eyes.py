@@ -25,7 +25,7 @@ class Eye:
     """One eye of the photo in its own frame. Arrays cover ``patch``: (rows, columns) px unless said otherwise.
 
     ``down``: position down the eye; ``lid``, ``bottom``, ``fold``: where, in the same units, this column's upper lid,
-    lower lid and the top of the stretching skin are; ``inside``: coverage of the eyeball.
+    lower lid and the top of the stretching skin are; ``gaze_falloff``: how much of a gaze each pixel follows.
     """
 
     patch: Region
@@ -33,7 +33,6 @@ class Eye:
     lid: Array
     bottom: Array
     fold: Array
-    inside: Array
     axis_down: tuple[float, float]
     gaze_falloff: Array
     iris_radius_px: float
@@ -72,7 +71,6 @@ class Eye:
             lid=lid.astype(np.float32),
             bottom=(lid + open_px * beside).astype(np.float32),
             fold=fold.astype(np.float32),
-            inside=inside.astype(np.float32),
             axis_down=(float(down_axis[0]), float(down_axis[1])),
             gaze_falloff=falloff.astype(np.float32),
             iris_radius_px=radius,
