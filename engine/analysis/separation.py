@@ -27,6 +27,8 @@ EXAMPLE_S = 20.0
 SHORTEST_EXAMPLE_S = 1.5
 REHEARSAL_SHARE = 0.35
 NEEDED_GAIN_DB = 0.5
+# A part of the separator's share is as good as all of it on average, and its worst cases are milder.
+STRENGTH = 0.75
 
 
 def default_separator() -> VoiceSeparator:
@@ -127,7 +129,7 @@ def rehearsed_gain_db(separator: VoiceSeparator, examples: list[NDArray[np.float
         return -np.inf
     ends = ends / np.sqrt(np.mean(ends**2, axis=1, keepdims=True)) * 0.05
     mixture = ends.sum(0)
-    parts = _exact(separator(mixture, [e[:-held_out] for e in examples], sample_rate), mixture)
+    parts = _shares(separator(mixture, [e[:-held_out] for e in examples], sample_rate), mixture)
     gains = [si_sdr_db(end, part) - si_sdr_db(end, mixture) for end, part in zip(ends, parts, strict=True)]
     return float(np.mean(gains))
 
@@ -139,9 +141,10 @@ def si_sdr_db(reference: NDArray[np.float32], estimate: NDArray[np.float32]) -> 
     return 10 * float(np.log10(max(target @ target, 1e-12) / max(error @ error, 1e-12)))
 
 
-def _exact(parts: NDArray[np.float32], mixture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The parts with what they lack of the mixture spread over them, so that they add to it."""
-    return parts + (mixture - parts.sum(0)) / len(parts)
+def _shares(parts: NDArray[np.float32], mixture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The parts drawn towards equal shares of the mixture, with what they lack of it spread, so that they add to it."""
+    complete = parts + (mixture - parts.sum(0)) / len(parts)
+    return STRENGTH * complete + (1 - STRENGTH) * mixture / len(parts)
 
 
 def _share_overlaps(split: _Split, voices: dict[str, NDArray[np.float32]]) -> None:
@@ -159,7 +162,7 @@ def _share(split: _Split, overlap: Stretch, voices: dict[str, NDArray[np.float32
     near = split.waveform.between(overlap.start_s - CONTEXT_S, overlap.end_s + CONTEXT_S)
     first = max(0, round((overlap.start_s - CONTEXT_S) * rate))
     mixture = np.asarray(near.samples, np.float32)
-    parts = _exact(split.separator(mixture, split.examples_of(overlap.speaker_ids), rate), mixture)
+    parts = _shares(split.separator(mixture, split.examples_of(overlap.speaker_ids), rate), mixture)
     times_s = (first + np.arange(len(mixture))) / rate
     inside = np.minimum(times_s - overlap.start_s, overlap.end_s - times_s) / FADE_S
     weight = (0.5 - 0.5 * np.cos(np.pi * np.clip(inside, 0, 1))).astype(np.float32)
