@@ -1,0 +1,79 @@
+"""Starts the studio: python -m app [--share] [--host H] [--port P] [--project FOLDER]"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import app  # noqa: F401  before gradio, see there
+from app import texts
+from app.projects import projects_folder
+from app.session import Studio
+from engine.errors import StudioError
+
+LOOPBACK = "127.0.0.1"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        studio = Studio.start(projects_folder(), options.project)
+    except StudioError as error:
+        print(error.message, error.remedy, sep="\n", file=sys.stderr)
+        return 1
+    try:
+        return _serve(studio, options)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        studio.close()
+
+
+def _serve(studio: Studio, options: argparse.Namespace) -> int:
+    from app.studio import build_page, launch_options
+
+    page = build_page(studio)
+    if options.share or options.host != LOOPBACK:
+        print(texts.PUBLIC_NOTE)
+    try:
+        page.launch(
+            server_name=options.host,
+            server_port=options.port,
+            share=options.share,
+            inbrowser=options.open,
+            prevent_thread_lock=True,
+            **launch_options(),
+        )
+    except OSError as error:  # the port is taken
+        print(f"{error}\nChoose another one: --port 7870", file=sys.stderr)
+        return 1
+    page.block_thread()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python launch.py", description="The studio page.")
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen on (this computer only, if not given)")
+    parser.add_argument("--port", type=int, default=_port(), help="port (the first free one from 7860, if not given)")
+    parser.add_argument("--share", action="store_true", help="a public address for a while, through gradio's servers")
+    parser.add_argument("--project", type=Path, metavar="FOLDER", help="open this project, or make it")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    return parser
+
+
+def _port() -> int | None:
+    asked = os.environ.get("GRADIO_SERVER_PORT", "")
+    return int(asked) if asked.isdigit() else None
+
+
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""How the page looks: warm paper by day, ink by night, one accent; faces bring the other colours."""
+
+from pathlib import Path
+
+import gradio as gr
+
+CSS = Path(__file__).resolve().parent.parent / "assets" / "studio.css"
+
+EMBER = gr.themes.Color(
+    "#fdf3ee", "#fae1d5", "#f4c2ac", "#ec9b7b", "#e2714a", "#cf4f25", "#bd4119", "#9c3415", "#7b2a13", "#5f2312",
+    "#381208", name="ember",
+)  # fmt: skip
+PAPER = gr.themes.Color(
+    "#faf9f7", "#f3f1ed", "#e6e3dd", "#d3cfc7", "#a8a39a", "#7a766e", "#5b5852", "#43413d", "#2b2a28", "#1d1c1b",
+    "#131312", name="paper",
+)  # fmt: skip
+
+
+def theme() -> gr.themes.Base:
+    """Fonts come with gradio: nothing is fetched from anywhere."""
+    look = gr.themes.Base(
+        primary_hue=EMBER,
+        secondary_hue=EMBER,
+        neutral_hue=PAPER,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=(gr.themes.LocalFont("IBM Plex Sans", weights=(400, 500, 600, 700)), "system-ui", "sans-serif"),
+        font_mono=(gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"),
+    )
+    return look.set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_color="*neutral_200",
+        block_border_color_dark="*neutral_800",
+        block_label_text_weight="500",
+        block_title_text_weight="600",
+        input_background_fill="white",
+        input_background_fill_dark="*neutral_800",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_500",
+        button_primary_text_color="white",
+        button_secondary_background_fill="white",
+        button_secondary_background_fill_hover="*neutral_100",
+        button_secondary_background_fill_dark="*neutral_800",
+        button_secondary_background_fill_hover_dark="*neutral_700",
+        button_secondary_border_color="*neutral_300",
+        button_secondary_border_color_dark="*neutral_700",
+        slider_color="*primary_500",
+    )
