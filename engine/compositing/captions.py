@@ -110,9 +110,8 @@ class CaptionPainter:
             return rgb
         height, width = rgb.shape[:2]
         label = self._label(spoken, width, height)
-        drawn_height, drawn_width = label.rgba.shape[:2]
-        top = height - drawn_height - max(6, height // 24)
-        return label.blended(rgb, (width - drawn_width) // 2, top)
+        top = height - label.height - max(6, height // 24)
+        return label.blended(rgb, (width - label.width) // 2, top)
 
     def _draw(self, cues: tuple[Cue, ...], width: int, height: int) -> Label:
         size_px = max(12, round(min(width, height) / 20))

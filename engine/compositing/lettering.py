@@ -1,7 +1,6 @@
 """Letters on pictures: one font for all marks and captions, drawn once and blended many times."""
 
 import importlib.util
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
@@ -19,20 +18,22 @@ Line: TypeAlias = tuple[tuple[str, Rgb], ...]
 _PANEL_OPACITY = 150
 
 
-@dataclass(frozen=True)
 class Label:
-    """A drawn text: ``rgba`` is (height, width, 4) uint8."""
+    """A drawn text, from (height, width, 4) uint8 RGBA; ready to be blended into many frames."""
 
-    rgba: NDArray[np.uint8]
+    def __init__(self, rgba: NDArray[np.uint8]) -> None:
+        self.height, self.width = int(rgba.shape[0]), int(rgba.shape[1])
+        alpha = rgba[..., 3:].astype(np.uint16)
+        self._weighted = rgba[..., :3] * alpha + 127
+        self._rest = 255 - alpha
 
     def blended(self, rgb: NDArray[np.uint8], left: int, top: int) -> NDArray[np.uint8]:
         """A copy of the frame (height, width, 3) uint8 with the label's upper left corner at left, top (clipped)."""
         out = rgb.copy()
         left, top = max(0, left), max(0, top)
-        under = out[top : top + self.rgba.shape[0], left : left + self.rgba.shape[1]]
-        over = self.rgba[: under.shape[0], : under.shape[1]].astype(np.uint16)
-        alpha = over[..., 3:]
-        under[:] = (over[..., :3] * alpha + under * (255 - alpha) + 127) // 255
+        under = out[top : top + self.height, left : left + self.width]
+        rows, columns = under.shape[:2]
+        under[:] = (under * self._rest[:rows, :columns] + self._weighted[:rows, :columns]) // 255
         return out
 
 
