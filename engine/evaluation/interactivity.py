@@ -36,7 +36,7 @@ def motion(points_px: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def interactivity(points_px: NDArray[np.float32], listening: NDArray[np.bool_]) -> float:
-    """Mean motion over all listening frames of all people: ``points_px`` (F, people, 478, 3), ``listening`` (F, people)."""
+    """Mean motion over all listening frames: ``points_px`` (F, people, 478, 3), ``listening`` (F, people)."""
     steps = np.stack([motion(points_px[:, person]) for person in range(points_px.shape[1])], axis=1)
     counted = listening[1:]
     if not counted.any():
