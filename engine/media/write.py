@@ -201,6 +201,8 @@ def _sound_output(sound: Path | None, encoding: Encoding) -> list[str]:
     rate = found.sample_rate if found.sample_rate in AAC_RATES else 48000
     channels = min(found.num_channels or 1, 2)
     arguments = ["-map", "1:a:0", "-c:a", "aac", "-b:a", f"{encoding.audio_kbps}k", "-ar", str(rate)]
+    # From the first sample on and without gaps, as analysis hears it: the sound of a video may start late by its clock.
+    arguments += ["-af", "asetpts=N/SR/TB"]
     # The mp4's clock in samples, so that the edit list can give the sound's exact length.
     return [*arguments, "-ac", str(channels), "-movie_timescale", str(rate)]
 

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from engine.errors import UnreadableMedia, WriteFailed
+from engine.media import ffmpeg
 from engine.media.probe import probe, probe_tags
 from engine.media.read import load_image, load_waveform
 from engine.media.write import Encoding, VideoWriter, num_frames_of, read_xmp
@@ -94,6 +95,21 @@ def test_sound_keeps_level_and_length_and_video_is_as_long(tmp_path, duration_s,
     assert abs(level_db) < 0.2
     lags = np.correlate(after[2000 : num_samples - 2000], before[1900 : num_samples - 1900], "valid")
     assert lags.argmax() == 100  # not a sample early or late
+
+
+def test_sound_that_starts_late_in_its_video_is_taken_as_analysis_hears_it(tmp_path):
+    soundfile.write(tmp_path / "s.wav", speech_like(2, 48000), 48000)
+    plain = write_video(tmp_path / "plain.mp4")
+    inputs = ["-i", ffmpeg.file_argument(plain), "-itsoffset", "0.7", "-i", ffmpeg.file_argument(tmp_path / "s.wav")]
+    late = tmp_path / "late.mkv"
+    output = ["-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "flac", ffmpeg.file_argument(late)]
+    ffmpeg.run(ffmpeg.command(*inputs, *output))
+    heard = load_waveform(late, 16000).samples
+    again = load_waveform(write_video(tmp_path / "v.mp4", sound=late), 16000).samples
+    assert len(heard) == 32000
+    assert probe(tmp_path / "v.mp4").duration_s == 2.0
+    assert 0 <= len(again) - 32000 < 1024 / 3  # AAC decoders give its last frame whole
+    assert np.corrcoef(heard, again[:32000])[0, 1] > 0.99
 
 
 @pytest.mark.parametrize(
