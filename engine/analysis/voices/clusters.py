@@ -123,11 +123,14 @@ class _Search:
         return kept
 
     def merged(self, groups: list[_Group]) -> list[_Group]:
+        """Groups alike enough are merged; where the number of voices is known, also those that lose least by it."""
         groups = list(groups)
         while len(groups) > (self.num_speakers or 1):
             scores = _merge_scores(groups, self.rules)
-            if self.num_speakers is None and scores.max() < 0:
-                break
+            if scores.max() < 0:
+                if self.num_speakers is None:
+                    break
+                scores = np.where(np.isfinite(scores), -_merge_losses(groups), -np.inf)
             first, second = np.unravel_index(scores.argmax(), scores.shape)
             frames = np.union1d(groups[first].frames, groups.pop(second).frames)
             groups[first] = self.group(frames)
@@ -157,6 +160,14 @@ def _merge_scores(groups: list[_Group], rules: ClusterRules) -> NDArray[np.float
     scores = vectors @ vectors.T - rules.merge_at + rules.short_allowance * shortness
     scores[np.tril_indices(len(groups))] = -np.inf
     return scores
+
+
+def _merge_losses(groups: list[_Group]) -> NDArray[np.float32]:
+    """(G, G) Ward's criterion: a merge loses by unlikeness times the smaller weight, so small odd groups go first."""
+    vectors = np.stack([group.vector for group in groups])
+    durations_s = np.array([group.duration_s for group in groups])
+    together = np.multiply.outer(durations_s, durations_s) / np.add.outer(durations_s, durations_s)
+    return together * (1 - vectors @ vectors.T)
 
 
 def _large_enough(groups: list[_Group], rules: ClusterRules) -> list[_Group]:
