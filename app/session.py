@@ -70,8 +70,7 @@ class Studio:
             if chosen is None:
                 studio.create(texts.NEW_TITLE.format(number=1))
             elif (chosen / PROJECT_NAME).exists():
-                studio.open(chosen)
-                studio.tell(_joined(texts.WELCOME_BACK.format(title=studio.project.title), studio.notice.text))
+                studio.open(chosen, texts.WELCOME_BACK)
             else:
                 studio._hold(SharedStore.create(chosen, chosen.name))  # type: ignore[arg-type]
         except StudioError as error:
@@ -140,14 +139,14 @@ class Studio:
             if self._work:
                 self._work.cancel()
 
-    def open(self, folder: Path) -> None:
+    def open(self, folder: Path, greeting: str = texts.OPENED) -> None:
         """Close this project and open another. Raises ProjectDamaged, ProjectBusy; this project then stays open."""
         with self._switching:
             self._refuse_while_working()
             if self._store and folder.absolute() == self._store.folder:
                 return
             remarks = self._hold(SharedStore.open(folder))  # type: ignore[arg-type]
-            self.tell(_joined(texts.OPENED.format(title=self._project.title), *remarks))
+            self.tell(_joined(greeting.format(title=self._project.title), *remarks))
 
     def create(self, title: str) -> None:
         """Close this project and open a new one. Raises WriteFailed; this project then stays open."""

@@ -35,17 +35,25 @@ def build(page: Page) -> CastPanel:
     nothing = gr.HTML(html.hint(texts.NOTHING_YET), elem_classes="rt-bare")
     with gr.Column(visible=False) as body:
         sentence = gr.HTML(elem_classes="rt-bare")
-        photo = gr.Image(
-            label=texts.BOXED_PHOTO, show_label=False, interactive=False, buttons=["fullscreen"], elem_id="boxed"
-        )
-        _people(page)
+        with gr.Row():
+            with gr.Column(scale=11, min_width=440):
+                photo = gr.Image(
+                    label=texts.BOXED_PHOTO,
+                    show_label=False,
+                    interactive=False,
+                    buttons=["fullscreen"],
+                    elem_id="boxed",
+                )
+                with gr.Accordion(texts.DRAW_BOX, open=False) as draw_box:
+                    gr.HTML(html.hint(texts.DRAW_HINT), elem_classes="rt-bare")
+                    with gr.Row():
+                        labels = (texts.DRAW_LEFT, texts.DRAW_TOP, texts.DRAW_RIGHT, texts.DRAW_BOTTOM)
+                        corners = tuple(gr.Number(label=f"{label}, px", precision=0, min_width=80) for label in labels)
+                    draw = gr.Button(texts.DRAW)
+            with gr.Column(scale=9, min_width=400, elem_classes="rt-people"):
+                _people(page, _face_rows)
+        _people(page, _voice_rows)
         timeline = gr.HTML(elem_classes="rt-bare")
-        with gr.Accordion(texts.DRAW_BOX, open=False) as draw_box:
-            gr.HTML(html.hint(texts.DRAW_HINT), elem_classes="rt-bare")
-            with gr.Row():
-                labels = (texts.DRAW_LEFT, texts.DRAW_TOP, texts.DRAW_RIGHT, texts.DRAW_BOTTOM)
-                corners = tuple(gr.Number(label=f"{label}, px", precision=0, min_width=80) for label in labels)
-            draw = gr.Button(texts.DRAW, scale=0)
     return CastPanel(nothing, body, sentence, photo, draw_box, corners, draw, timeline)
 
 
@@ -87,15 +95,12 @@ def show(panel: CastPanel, studio: Studio, project: Project) -> Updates:
     }
 
 
-def _people(page: Page) -> None:
-    studio = page.studio
+def _people(page: Page, draw: Callable[[Page, Project], None]) -> None:
+    """Rows that are drawn again whenever the project changes, as many as there are people."""
 
     @gr.render(inputs=[page.seen], triggers=[page.seen.change], show_progress="hidden")
     def rows(_version: int) -> None:
-        project = studio.project
-        # Drawn twice as fast when nothing is there to draw; an unreadable photo has its sentence in the status line.
-        guarded(studio, lambda: _face_rows(page, project))
-        guarded(studio, lambda: _voice_rows(page, project))
+        guarded(page.studio, lambda: draw(page, page.studio.project))
 
 
 def _face_rows(page: Page, project: Project) -> None:
@@ -132,6 +137,7 @@ def _face_row(page: Page, row: people.FaceRow, picture: str) -> None:
             filterable=False,
             min_width=200,
             scale=4,
+            elem_classes="rt-pick",
             key=f"part-{key}",
             preserved_by_key=[],
         )

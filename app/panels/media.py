@@ -22,10 +22,11 @@ class MediaPanel:
     photo_there: gr.HTML
     sound: gr.File
     sound_there: gr.HTML
+    sample_row: gr.Row
     sample: gr.Button
-    sample_hint: gr.HTML
     num_speakers_box: gr.Accordion
     num_speakers: gr.Dropdown
+    working: gr.Row
     progress: gr.HTML
     stop: gr.Button
 
@@ -42,18 +43,20 @@ def build() -> MediaPanel:
                 label=texts.SOUND, file_count="multiple", height=128, elem_id="sound", elem_classes="rt-drop"
             )
             sound_there = gr.HTML(elem_classes="rt-bare")
-    with gr.Row(elem_classes="rt-line"):
+    with gr.Row(elem_classes="rt-line") as sample_row:
         sample = gr.Button(texts.SAMPLE, scale=0, min_width=150)
-        sample_hint = gr.HTML(html.hint(texts.SAMPLE_HINT), elem_classes="rt-bare")
+        gr.HTML(html.hint(texts.SAMPLE_HINT), elem_classes="rt-bare")
     with gr.Accordion(texts.NUM_SPEAKERS_BOX, open=False, visible=False) as box:
         choices = [(texts.AUTO, 0)] + [(str(number), number) for number in range(1, MAX_SPEAKERS + 1)]
         num_speakers = gr.Dropdown(
             choices, value=0, label=texts.NUM_SPEAKERS, info=texts.NUM_SPEAKERS_HINT, filterable=False
         )
-    with gr.Row(elem_classes="rt-line"):
+    with gr.Row(elem_classes="rt-line", visible=False) as working:
         progress = gr.HTML(elem_classes="rt-bare")
-        stop = gr.Button(texts.CANCEL, scale=0, min_width=110, visible=False)
-    return MediaPanel(photo, photo_there, sound, sound_there, sample, sample_hint, box, num_speakers, progress, stop)
+        stop = gr.Button(texts.CANCEL, scale=0, min_width=110)
+    return MediaPanel(
+        photo, photo_there, sound, sound_there, sample_row, sample, box, num_speakers, working, progress, stop
+    )
 
 
 def wire(panel: MediaPanel, page: Page) -> None:
@@ -74,11 +77,11 @@ def show(panel: MediaPanel, studio: Studio, project: Project) -> Updates:
         panel.sound: None,
         panel.photo_there: _photo_line(scene),
         panel.sound_there: _sound_line(scene),
-        panel.sample: gr.Button(visible=empty, interactive=work is None),
-        panel.sample_hint: gr.HTML(visible=empty),
+        panel.sample_row: gr.Row(visible=empty),
+        panel.sample: gr.Button(interactive=work is None),
         panel.num_speakers_box: gr.Accordion(visible=scene.dialogue is not None),
+        panel.working: gr.Row(visible=analysing),
         panel.progress: html.progress(work) if work and analysing else "",
-        panel.stop: gr.Button(visible=analysing),
     }
 
 

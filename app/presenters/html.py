@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from app import texts
 from app.presenters.people import FaceRow, VoiceRow
+from app.presenters.pictures import ink_on
 from app.presenters.timeline import LaneTurn, lanes
 from app.session import Notice
 from app.work import WorkView
@@ -45,11 +46,9 @@ def what_is_there(text: str, present: bool) -> str:
 
 def face_badge(row: FaceRow, picture: str) -> str:
     """The face's small picture with its number, in its colour."""
-    name, colour = escape(row.face.name), escape(row.face.colour)
-    return (
-        f'<figure class="rt-face" style="--c:{colour}"><img src="{picture}" alt="{name}" width="56" height="56">'
-        f"<b>{row.number}</b></figure>"
-    )
+    colours = f"--c:{escape(row.face.colour)};--ink:{ink_on(row.face.colour)}"
+    image = f'<img src="{picture}" alt="{escape(row.face.name)}" width="56" height="56">'
+    return f'<figure class="rt-face" style="{colours}">{image}<b>{row.number}</b></figure>'
 
 
 def voice_player(row: VoiceRow, voice_file: Path | None) -> str:
@@ -115,9 +114,7 @@ def watch(store_folder: Path, take: Take, project: Project) -> str:
         else ""
     )
     label = escape(take_title(take))
-    player = (
-        f'<video controls playsinline preload="metadata" src="{file_url(video)}" aria-label="{label}">{track}</video>'
-    )
+    player = f'<video controls playsinline preload="metadata" src="{file_url(video)}#t=0.01" aria-label="{label}">{track}</video>'
     name = escape(_file_name(project.title))
     links = [f'<a href="{file_url(video)}" download="{name}.mp4">{escape(texts.DOWNLOAD_VIDEO)}</a>']
     if lines.is_file():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
-from PIL import ImageDraw, ImageFont
+from PIL import ImageColor, ImageDraw, ImageFont
 
 from engine.media.read import load_image
 from engine.project.document import Face
@@ -66,6 +66,13 @@ def thumbnail(path: Path, sha256: str, face: Face) -> str:
     return _thumbnail(path, sha256, face.box_px)
 
 
+def ink_on(colour: str) -> str:
+    """Black or white, whichever reads better on a "#rrggbb" colour (WCAG's relative luminance)."""
+    channels = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in _unit_rgb(colour)]
+    luminance = 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
+    return "#1d1c1b" if luminance > 0.3 else "#ffffff"
+
+
 def data_uri(rgb: NDArray[np.uint8], quality: int = 80) -> str:
     """(height, width, 3) uint8 as a jpeg inside a data URI."""
     buffer = io.BytesIO()
@@ -101,6 +108,10 @@ def _thumbnail(path: Path, sha256: str, box_px: Box) -> str:
     return data_uri(np.asarray(crop), 88)
 
 
+def _unit_rgb(colour: str) -> list[float]:
+    return [value / 255 for value in ImageColor.getrgb(colour)[:3]]
+
+
 def _grown(box: list[float], by: float) -> list[float]:
     return [box[0] - by, box[1] - by, box[2] + by, box[3] + by]
 
@@ -116,4 +127,5 @@ def _badge(
     disc = [x - radius, y - radius, x + radius, y + radius]
     pen.ellipse(disc, fill=colour, outline="white", width=round(2 * unit))
     font = ImageFont.load_default(size=round(18 * unit))
-    pen.text((x, y), number, font=font, fill="white", stroke_width=round(0.6 * unit), stroke_fill="white", anchor="mm")
+    ink = ink_on(colour)
+    pen.text((x, y), number, font=font, fill=ink, stroke_width=round(0.6 * unit), stroke_fill=ink, anchor="mm")
