@@ -14,7 +14,7 @@ _BLINK = Gesture(rise_s=0.09, hold_s=0.02, fall_s=0.17)
 _BLINK_EVERY_S = 60 / 17.5
 _BLINK_SPACING_S = 0.6
 _NOD = Gesture(0.16, 0.02, 0.3)
-_BROW = Gesture(0.14, 0.12, 0.4)
+_BROW = Gesture(0.22, 0.12, 0.4)
 _SMILE = Gesture(0.5, 1.0, 0.9)
 _GAZE_MOVE_S = 0.025  # an eye is there within a frame
 
@@ -103,7 +103,7 @@ def listening(actor: Actor, phrase_ends_s: Sequence[float], toward: Attention) -
     )
     brows = placed(clock, _BROW, (ends + delays)[draws[1] < 0.5], 0.6 * sizes[1][draws[1] < 0.5])
     smiles = placed(clock, _SMILE, (ends + delays)[draws[2] < 0.4], 0.45 * sizes[2][draws[2] < 0.4])
-    swayed = _sway(actor, "listening", 1.8)
+    swayed = _sway(actor, "listening", 2.0)
     tilts = stepped(clock, *_tilts(actor))
     return Gestures(
         smile=np.maximum(smiles, 0.1 + 0.07 * wander(actor.chance("smile"), clock, 1.0)),

@@ -51,7 +51,6 @@ PRESSED = {"P": 1.0, "B": 1.0, "M": 1.0}
 _TUCKED = {"F": 1.0, "V": 1.0}
 _TONGUE = {"TH": 1.0, "DH": 1.0, "L": 0.8, "N": 0.3, "T": 0.25, "D": 0.3}
 
-_LEAD_S = 0.0  # measured: real mouths (and AnyTalker's) are in time with the sound to within a frame
 _BLUR_S = 0.04
 _HOLD_S = 0.042  # one frame at 25 a second, wherever the frames fall
 _CONTACT_RAMP_S = 0.045
@@ -72,7 +71,7 @@ class MouthCurves:
 def mouth_curves(sounds: SpeechSounds | None, prosody: Prosody, gate: Curve, clock: FrameClock) -> MouthCurves:
     """The mouth of a person who says ``sounds``; shut wherever ``gate`` (F,) 0..1 is 0. Without sounds, by loudness."""
     sounds = sounds or SpeechSounds([], [], [])
-    times_s = clock.times_s + _LEAD_S
+    times_s = clock.times_s
     active = gate * _at(times_s, prosody.active)
     press = _contacts(sounds.aligned, PRESSED, clock)
     tuck = _contacts(sounds.aligned, _TUCKED, clock) * (1 - press)
@@ -134,7 +133,7 @@ def _contacts(phones: Sequence[Phone], sizes: Mapping[str, float], clock: FrameC
     if not touching:
         return curve
     hold_s = max(_HOLD_S, 1.02 / clock.frame_rate)
-    middles = np.array([(phone.start_s + phone.end_s) / 2 for phone in touching]) - _LEAD_S
+    middles = np.array([(phone.start_s + phone.end_s) / 2 for phone in touching])
     halves = np.array([np.clip(0.8 * (phone.end_s - phone.start_s), hold_s, 0.16) / 2 for phone in touching])
     reach = int((0.08 + _CONTACT_RAMP_S) * clock.frame_rate) + 2
     frames = np.floor(middles * clock.frame_rate).astype(int)[:, None] + np.arange(-reach, reach + 1)

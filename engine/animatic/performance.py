@@ -96,8 +96,8 @@ def _strengthened(mouth: MouthCurves | None, lip_strength: float, clock: FrameCl
         return {field.name: np.zeros(clock.num_frames, np.float32) for field in fields(MouthCurves)}
     ends = _ends(clock, _MOUTH_ENDS_S)
     scaled = {field.name: getattr(mouth, field.name) * ends * lip_strength for field in fields(MouthCurves)}
-    # Lips that only half open still meet.
-    scaled["lip_press"] = mouth.lip_press * ends * min(1.0, 4 * lip_strength)
+    # Lips that only half open still meet, and a take may begin with an m.
+    scaled["lip_press"] = mouth.lip_press * min(1.0, 4 * lip_strength)
     return {
         name: np.clip(curve, -1 if name == "lip_width" else 0, 1).astype(np.float32) for name, curve in scaled.items()
     }
