@@ -1,6 +1,6 @@
 """Step 2: who says what. Any number of faces and voices, a row for each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from app.session import Studio
 from app.watch import Page, Updates, guarded
 from engine.cast.suggest import describe
 from engine.errors import StudioError
-from engine.project.document import Project
+from engine.project.document import MediaRef, Project
 
 
 @dataclass(frozen=True)
@@ -193,18 +193,25 @@ def _picture(studio: Studio, project: Project, corners: list[float | None] | Non
     photo = project.scene.photo
     if photo is None:
         return None
-    draft = None
-    if corners and corners[0] is not None and corners[1] is not None:
-        right, bottom = corners[2], corners[3]
-        point = right is None or bottom is None
-        size = max(photo.info.width or 0, photo.info.height or 0) / 100
-        x1, y1 = (corners[0] + size, corners[1] + size) if point else (right, bottom)
-        draft = (min(corners[0], x1), min(corners[1], y1), max(corners[0], x1), max(corners[1], y1))
     try:
-        return pictures.boxed_photo(studio.store.path_of(photo), photo.sha256, project.scene.faces, draft)
+        return pictures.boxed_photo(
+            studio.store.path_of(photo), photo.sha256, project.scene.faces, _draft(photo, corners or [])
+        )
     except StudioError as error:
         studio.tell(error.message, error.remedy, is_problem=True)
         return None
+
+
+def _draft(photo: MediaRef, corners: Sequence[float | None]) -> pictures.Box | None:
+    """The box that is being drawn: with one corner so far, a small one there."""
+    known = [corner for corner in corners if corner is not None]
+    if len(known) == 2:
+        size = max(photo.info.width or 0, photo.info.height or 0) / 100
+        known += [known[0] + size, known[1] + size]
+    if len(known) != 4:
+        return None
+    x_a, y_a, x_b, y_b = known
+    return min(x_a, x_b), min(y_a, y_b), max(x_a, x_b), max(y_a, y_b)
 
 
 def _next_corner(studio: Studio, place: Any, corners: tuple[float | None, ...]) -> list[float | None]:

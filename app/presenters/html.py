@@ -114,7 +114,8 @@ def watch(store_folder: Path, take: Take, project: Project) -> str:
         else ""
     )
     label = escape(take_title(take))
-    player = f'<video controls playsinline preload="metadata" src="{file_url(video)}#t=0.01" aria-label="{label}">{track}</video>'
+    source = f"{file_url(video)}#t=0.01"  # browsers then show the first frame instead of black
+    player = f'<video controls playsinline preload="metadata" src="{source}" aria-label="{label}">{track}</video>'
     name = escape(_file_name(project.title))
     links = [f'<a href="{file_url(video)}" download="{name}.mp4">{escape(texts.DOWNLOAD_VIDEO)}</a>']
     if lines.is_file():

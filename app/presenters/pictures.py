@@ -103,7 +103,7 @@ def _thumbnail(path: Path, sha256: str, box_px: Box) -> str:
     size = (THUMB_PX, THUMB_PX)
     crop = _photo(path, sha256).transform(size, Picture.Transform.EXTENT, square, Picture.Resampling.BILINEAR)
     if 2 * half > 2 * THUMB_PX:  # far larger than the thumbnail: average the pixels instead of skipping them
-        whole = _photo(path, sha256).crop(tuple(round(value) for value in square))
+        whole = _photo(path, sha256).crop(square)
         crop = whole.resize(size, Picture.Resampling.LANCZOS)
     return data_uri(np.asarray(crop), 88)
 
