@@ -81,7 +81,7 @@ def mouth_curves(sounds: SpeechSounds | None, prosody: Prosody, gate: Curve, clo
         jaw_open=np.clip(jaw * active, 0, 1),
         lip_width=_at(times_s, width) * active * (1 - press),
         lip_round=_at(times_s, rounding) * active * (1 - 0.6 * press),
-        lip_press=press * gate,
+        lip_press=press * np.minimum(1, 4 * gate),  # a gate that still rises must not part the lips of an m
         lip_tuck=tuck * active,
         tongue=_contacts(sounds.aligned, _TONGUE, clock) * active * (1 - press),
     )
