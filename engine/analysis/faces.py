@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.face_boxes import box_area, shared_area, within
+from engine.analysis.face_boxes import MESH_OF_LANDMARKS, box_area, landmark_gap, shared_area, within
 from engine.analysis.face_protocols import Box, FaceDetector, FaceEmbedder, FaceMesher, FoundFace, FoundMesh
 from engine.analysis.types import FaceAnalysis, FaceDetail
 from engine.errors import NoFacesFound, UnreadableMedia
 from engine.media.types import Image
 from engine.project.document import FACE_COLOURS, Face
 
-# The mesh network's own word that it looks at a face: what a doubtful find needs, and a sure or drawn one.
-MIN_PRESENCE, MIN_PRESENCE_SURE = 0.5, 0.25
-# Identity: eyes (irises), nose tip, mouth corners, in the order of Face.landmarks_px.
-MESH_OF_LANDMARKS = (468, 473, 1, 61, 291)
+# When a mesh is believed: by the network's own word and its distance from the detector's points (see landmark_gap).
+# On a sure face the distance is enough, as the network doubts profiles even where it is right.
+MIN_PRESENCE, MAX_GAP = 0.5, 0.15
+MAX_GAP_SURE = 0.11
+MIN_PRESENCE_DRAWN = 0.25
 # The largest distance between two embeddings of one person, by the length of the embedding: dlib's 128, ArcFace's 512.
 SAME_PERSON_DISTANCE = {128: 0.40, 512: 1.15}
 
@@ -67,8 +68,7 @@ def detect_faces(image: Image, analyser: FaceAnalyser | None = None) -> FaceAnal
     kept = []
     for found in analyser.detector(image):
         sure = found.score >= analyser.sure_score
-        fitted = analyser.mesher(image, found.box_px, found.landmarks_px, patient=sure)
-        mesh = _fitting(fitted, found.box_px, MIN_PRESENCE_SURE if sure else MIN_PRESENCE)
+        mesh = _mesh_of(image, found, analyser, sure)
         box = within(found.box_px, image.width, image.height)
         if (mesh is not None or sure) and box_area(box) >= 1:
             kept.append((box, found, mesh))
@@ -94,7 +94,8 @@ def analyse_drawn_face(
     box = within((x0, y0, x1, y1), image.width, image.height)
     if min(box[2] - box[0], box[3] - box[1]) < 2:
         raise NoFacesFound("This box holds none of the photo.", "Draw it around a face inside the picture.")
-    mesh = _fitting(analyser.mesher(image, box, patient=True), box, MIN_PRESENCE_SURE)
+    drawn = analyser.mesher(image, box, patient=True)
+    mesh = drawn if drawn.presence >= MIN_PRESENCE_DRAWN and _covers(drawn, box) else None
     face = Face(id="face-drawn", name="Drawn face", colour=FACE_COLOURS[0], box_px=box, origin="drawn")
     if mesh is None:
         return face, None
@@ -165,11 +166,18 @@ def _numbered(
     return FaceAnalysis(faces, details)
 
 
-def _fitting(mesh: FoundMesh, box_px: Box, min_presence: float) -> FoundMesh | None:
-    """The mesh, unless the network doubts it or it slipped onto something else, such as the next face."""
+def _mesh_of(image: Image, found: FoundFace, analyser: FaceAnalyser, sure: bool) -> FoundMesh | None:
+    """The mesh of a detected face where it can be believed."""
+    mesh = analyser.mesher(image, found.box_px, found.landmarks_px, patient=sure)
+    gap = landmark_gap(mesh.points_px, found.landmarks_px, found.box_px)
+    believed = (sure and gap <= MAX_GAP_SURE) or (mesh.presence >= MIN_PRESENCE and gap <= MAX_GAP)
+    return mesh if believed and _covers(mesh, found.box_px) else None
+
+
+def _covers(mesh: FoundMesh, box_px: Box) -> bool:
+    """Whether the mesh stayed on its face: it may slip onto something else, such as the next face."""
     low, high = mesh.points_px[:, :2].min(axis=0), mesh.points_px[:, :2].max(axis=0)
-    mesh_box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-    return mesh if mesh.presence >= min_presence and shared_area(mesh_box, box_px) >= 0.2 else None
+    return shared_area((float(low[0]), float(low[1]), float(high[0]), float(high[1])), box_px) >= 0.2
 
 
 def _detail(image: Image, mesh: FoundMesh, landmarks_px: NDArray[np.float32], embedder: FaceEmbedder) -> FaceDetail:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from face_photos import astronaut, group_of_six, on_canvas, package_photo, photo
 
-from engine.analysis.face_boxes import scaled_to
-from engine.analysis.faces import MESH_OF_LANDMARKS, analyse_drawn_face, detect_faces, embedded_analyser
+from engine.analysis.face_boxes import MESH_OF_LANDMARKS, landmark_gap, scaled_to
+from engine.analysis.faces import analyse_drawn_face, detect_faces, embedded_analyser
 from engine.analysis.types import FaceAnalysis
 from engine.errors import NoFacesFound
 from engine.media.types import Image
@@ -58,6 +58,12 @@ def test_mesh_agrees_with_the_detectors_own_five_points():
         mesh = analysis.details[face.id].points_px[list(MESH_OF_LANDMARKS), :2]
         gaps = np.linalg.norm(mesh - np.array(face.landmarks_px), axis=1)
         assert gaps.max() < 0.17 * face.width_px
+
+
+def test_the_profile_of_the_group_photo_has_a_mesh_on_the_detectors_points():
+    face = analysis_of_six().faces[4]
+    mesh = analysis_of_six().details[face.id].points_px
+    assert landmark_gap(mesh, np.array(face.landmarks_px, np.float32), face.box_px) < 0.11
 
 
 def test_depth_is_in_pixels_and_the_nose_is_nearest():
