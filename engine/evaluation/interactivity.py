@@ -1,13 +1,19 @@
 """How alive listeners are: the motion of eyes and brows while others speak (AnyTalker, arXiv 2511.23475, eq. 5 and 6).
 
-The paper's 22 points of InsightFace's 106 are taken from the dense mesh at the same places. Faces are normalised to a
-224 px crop whatever their size, and a jump of more than 10 px is frozen out, as the paper's supplement says.
+Protocol of the paper's benchmark: a square crop follows a face detector's box, its centre smoothed and kept from
+jumping; landmarks are counted in a 224 px crop; a face that jumps by more than 10 px is frozen. The paper's 22 points
+of InsightFace's 106 are taken from the dense mesh at the same places, and every face is normalised, however small.
 """
+
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.media.types import Image
+
 CROP_PX = 224.0
+DETECTOR_LONG_SIDE_PX = 224
 OUTLIER_PX = 10.0
 CENTRE_GAIN = 0.7  # share of the new centre in the smoothed crop
 BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
@@ -15,16 +21,32 @@ EYES = (33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380)
 POINTS = BROWS + EYES
 
 
-def motion(points_px: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(F − 1,) mean motion of eyes and brows of one face, (F, 478, 3), from frame to frame in a 224 px crop."""
-    places = points_px[:, :468, :2].astype(np.float64)
-    low, high = places.min(1), places.max(1)
-    side = float((high - low).max())
-    centre = (low + high) / 2
-    smoothed = centre.copy()
-    for index in range(1, len(centre)):
-        smoothed[index] = CENTRE_GAIN * centre[index] + (1 - CENTRE_GAIN) * smoothed[index - 1]
-    aligned = (places - smoothed[:, None]) * CROP_PX / side
+def face_boxes(frames: Iterable[NDArray[np.uint8]], points_px: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(F, people, 4) x0 y0 x1 y1 px: the detector's box of each tracked face, in frames seen small as in the benchmark.
+
+    ``points_px`` (F, people, 478, 3); where the detector misses a face, its box stays the last one.
+    """
+    from engine.analysis.backends.centerface import CenterFace
+
+    detector = CenterFace(long_sides_px=(DETECTOR_LONG_SIDE_PX,))
+    boxes = np.concatenate([points_px[..., :2].min(2), points_px[..., :2].max(2)], axis=-1).astype(np.float64)
+    for index, rgb in enumerate(frames):
+        if index:
+            boxes[index] = boxes[index - 1]
+        found = [np.array(face.box_px) for face in detector(Image(rgb))]
+        for person, points in enumerate(points_px[index, :, :, :2]):
+            middle = points.mean(0)
+            holding = [box for box in found if np.all(middle > box[:2]) and np.all(middle < box[2:])]
+            if holding:
+                boxes[index, person] = holding[0]
+    return boxes
+
+
+def motion(points_px: NDArray[np.float32], boxes_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(F − 1,) mean motion of eyes and brows from frame to frame, px in the crop; one face: (F, 478, 3) and (F, 4)."""
+    side = float((boxes_px[:, 2:] - boxes_px[:, :2]).max())
+    corner = _steady_centres((boxes_px[:, :2] + boxes_px[:, 2:]) / 2) - side / 2
+    aligned = (points_px[..., :2] - corner[:, None]) * CROP_PX / side
     stable = aligned[0]
     steps = np.zeros(len(aligned) - 1)
     for index, face in enumerate(aligned[1:]):
@@ -35,10 +57,22 @@ def motion(points_px: NDArray[np.float32]) -> NDArray[np.float64]:
     return steps
 
 
-def interactivity(points_px: NDArray[np.float32], listening: NDArray[np.bool_]) -> float:
-    """Mean motion over all listening frames: ``points_px`` (F, people, 478, 3), ``listening`` (F, people)."""
-    steps = np.stack([motion(points_px[:, person]) for person in range(points_px.shape[1])], axis=1)
-    counted = listening[1:]
-    if not counted.any():
+def _steady_centres(centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    smoothed, steady = centres.copy(), centres[0]
+    for index in range(1, len(centres)):
+        if np.linalg.norm(centres[index] - steady) <= OUTLIER_PX:
+            steady = centres[index]
+        smoothed[index] = CENTRE_GAIN * steady + (1 - CENTRE_GAIN) * smoothed[index - 1]
+    return smoothed
+
+
+def interactivity(points_px: NDArray[np.float32], boxes_px: NDArray[np.float64], listening: NDArray[np.bool_]) -> float:
+    """Mean motion over all listening frames: (F, people, 478, 3), (F, people, 4) and (F, people).
+
+    Raises ValueError when nobody listens.
+    """
+    people = range(points_px.shape[1])
+    steps = np.stack([motion(points_px[:, person], boxes_px[:, person]) for person in people], axis=1)
+    if not listening[1:].any():
         raise ValueError("nobody listens in this video")
-    return float(steps[counted].mean())
+    return float(steps[listening[1:]].mean())
