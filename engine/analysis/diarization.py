@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable
 from itertools import pairwise
 
-from engine.analysis.resampling import at_voice_rate
+from engine.analysis.resampling import at_voice_rate, levelled
 from engine.analysis.types import Diarization
 from engine.analysis.voice_protocols import Diarizer, Progress, SpokenSpan
 from engine.errors import ModelMissing, NoSpeechFound
@@ -114,7 +114,7 @@ def turns_of_voice(waveform: Waveform, speaker: Speaker) -> list[Turn]:
 
     _check_length(waveform)
     sound = at_voice_rate(waveform)
-    speech = stretches(speech_mask(measure_activity(sound, load_segmentation())))
+    speech = stretches(speech_mask(measure_activity(levelled(sound), load_segmentation())))
     if not speech:
         raise NoSpeechFound(f"No speech was found in the recording of {speaker.name}.", NO_SPEECH_REMEDY)
     spans = [SpokenSpan(frame_time_s(s.start), frame_time_s(s.end), 0) for s in speech]

@@ -1,6 +1,7 @@
-"""A recording at 16 kHz, the rate of every voice model, without holding the original in memory."""
+"""A recording at the rate (16 kHz) and level that voice models expect, without holding the original in memory."""
 
 import tempfile
+from dataclasses import dataclass
 from math import gcd
 
 import numpy as np
@@ -11,6 +12,36 @@ from engine.media.types import Waveform
 
 BLOCK_S = 30
 ON_DISK_S = 600
+SPEECH_LEVEL = 0.1
+MOST_GAIN = 1000.0
+LEVEL_FRAME = 1600
+
+
+@dataclass(frozen=True)
+class LevelledSound:
+    """``sound[a:b]`` times ``gain``, computed when asked for; values that are no numbers become silence."""
+
+    sound: NDArray[np.float32]
+    gain: float
+
+    def __len__(self) -> int:
+        return len(self.sound)
+
+    def __getitem__(self, part: slice) -> NDArray[np.float32]:
+        return np.nan_to_num(np.float32(self.gain) * self.sound[part], posinf=0, neginf=0)
+
+
+def levelled(sound: NDArray[np.float32]) -> LevelledSound:
+    """``sound`` (16 kHz) with its loud tenths of seconds at RMS 0.1: the models' inner floors expect such a level."""
+    powers = [np.zeros(0)]
+    block = LEVEL_FRAME * 10 * BLOCK_S
+    for start in range(0, len(sound), block):
+        values = np.nan_to_num(sound[start : start + block], posinf=0, neginf=0).astype(np.float64)
+        frames = values[: len(values) // LEVEL_FRAME * LEVEL_FRAME].reshape(-1, LEVEL_FRAME)
+        powers.append((frames**2).mean(1))
+    heard = np.concatenate(powers)
+    loud = np.sqrt(np.percentile(heard, 90)) if len(heard) else 0.0
+    return LevelledSound(sound, min(MOST_GAIN, SPEECH_LEVEL / loud) if loud > 0 else 1.0)
 
 
 def at_voice_rate(waveform: Waveform) -> NDArray[np.float32]:

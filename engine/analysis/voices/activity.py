@@ -18,6 +18,7 @@ from engine.analysis.backends.segmentation import (
     SegmentationModel,
     powerset,
 )
+from engine.analysis.resampling import LevelledSound
 
 WINDOW_STEP_S = 2.5
 SHORTEST_WINDOW_S = 2.0
@@ -71,10 +72,10 @@ def window_starts_s(duration_s: float) -> list[float]:
     return starts
 
 
-def _batches(sound: NDArray[np.float32], starts_s: list[float]) -> Iterator[NDArray[np.float32]]:
+def _batches(sound: LevelledSound, starts_s: list[float]) -> Iterator[NDArray[np.float32]]:
     if len(starts_s) == 1:
         missing = max(0, round(SHORTEST_WINDOW_S * SAMPLE_RATE) - len(sound))
-        yield np.pad(np.asarray(sound), (0, missing))[None]
+        yield np.pad(sound[:], (0, missing))[None]
         return
     length = round(WINDOW_S * SAMPLE_RATE)
     firsts = [min(int(start * SAMPLE_RATE), len(sound) - length) for start in starts_s]
@@ -117,8 +118,8 @@ class _Sums:
         return Activity(speech, count, changes, self.windows)
 
 
-def measure_activity(sound: NDArray[np.float32], model: SegmentationModel, report: Report | None = None) -> Activity:
-    """Activity of ``sound``, (num_samples,) mono 16 kHz; ``report`` is told windows done and in all."""
+def measure_activity(sound: LevelledSound, model: SegmentationModel, report: Report | None = None) -> Activity:
+    """Activity of ``sound``, mono 16 kHz; ``report`` is told windows done and in all."""
     duration_s = len(sound) / SAMPLE_RATE
     starts_s = window_starts_s(duration_s)
     sums = _Sums(int(duration_s / FRAME_STEP_S) + 2)

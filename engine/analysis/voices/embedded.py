@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from engine.analysis.backends.campplus import VoiceEmbedder, load_embedder
 from engine.analysis.backends.segmentation import FRAME_STEP_S, SAMPLE_RATE, SegmentationModel, load_segmentation
+from engine.analysis.resampling import levelled
 from engine.analysis.voice_protocols import Progress, SpokenSpan
 from engine.analysis.voices.activity import frame_time_s, measure_activity
 from engine.analysis.voices.assignment import assign_frames
@@ -43,12 +44,13 @@ class EmbeddedDiarizer:
     ) -> list[SpokenSpan]:
         """Spans of ``sound``, (num_samples,) mono 16 kHz, sorted by start; empty where nobody speaks."""
         tell = on_progress or _quiet
-        activity = measure_activity(sound, self.segmentation, lambda done, of: tell(done, 2 * of, "Listening"))
+        heard = levelled(sound)
+        activity = measure_activity(heard, self.segmentation, lambda done, of: tell(done, 2 * of, "Listening"))
         mask = speech_mask(activity)
         if not mask.any():
             return []
         pieces = speech_pieces(activity, mask)
-        frame_embedder = FrameEmbedder(sound, self.embedder)
+        frame_embedder = FrameEmbedder(heard, self.embedder)
         windows = embedding_windows(pieces)
         frame_sets = [_frames_alone(window, activity.alone) for window in windows]
         compare = lambda done, of: tell(of + done, 2 * of, "Telling the voices apart")  # noqa: E731

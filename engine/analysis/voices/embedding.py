@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.analysis.backends.campplus import EMBEDDING_SIZE, VoiceEmbedder
 from engine.analysis.backends.segmentation import FRAME_STEP_S, SAMPLE_RATE
+from engine.analysis.resampling import LevelledSound
 from engine.analysis.voices.activity import Report, frame_time_s
 from engine.analysis.voices.pieces import Stretch
 
@@ -39,9 +40,9 @@ def rounded_length(num_samples: int) -> int:
 
 @dataclass(frozen=True)
 class FrameEmbedder:
-    """Embeds the sound of given frames of one recording: ``sound`` is (num_samples,) mono 16 kHz."""
+    """Embeds the sound of given frames of one recording: ``sound`` is mono 16 kHz."""
 
-    sound: NDArray[np.float32]
+    sound: LevelledSound
     model: VoiceEmbedder
 
     def sound_of(self, frames: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -55,7 +56,7 @@ class FrameEmbedder:
 
     def _between(self, first: int, last: int) -> NDArray[np.float32]:
         start, end = (round(frame_time_s(frame) * SAMPLE_RATE) for frame in (first, last))
-        return np.asarray(self.sound[max(0, start) : end])
+        return self.sound[max(0, start) : end]
 
     def embed_all(self, frame_sets: Sequence[NDArray[np.intp]], report: Report | None = None) -> NDArray[np.float32]:
         """(len(frame_sets), 192) vectors of length 1, one per set of frames."""
