@@ -60,11 +60,12 @@ class PyannotePipeline:
 
 
 def _hook(on_progress: Progress) -> Any:
-    texts = {"segmentation": "Listening", "embeddings": "Telling the voices apart"}
+    steps = {"segmentation": (0, "Listening"), "embeddings": (1, "Telling the voices apart")}
 
     def tell(step: str, _artifact: Any, completed: int = 0, total: int = 0, **_: Any) -> None:
-        if step in texts and total:
-            on_progress(completed, total, texts[step])
+        if step in steps and total:
+            half, text = steps[step]
+            on_progress(half * total + completed, 2 * total, text)
 
     return tell
 
