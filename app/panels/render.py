@@ -36,7 +36,7 @@ def build() -> RenderPanel:
     progress = gr.HTML(elem_classes="rt-bare")
     live = gr.HTML(elem_classes="rt-bare")
     watch = gr.HTML(elem_classes="rt-bare", elem_id="watch")
-    takes = gr.Dropdown(label=texts.TAKES, choices=[], filterable=False, visible=False)
+    takes = gr.Dropdown(label=texts.TAKES, choices=[], filterable=False, interactive=True, visible=False)
     unfinished = gr.HTML(elem_classes="rt-bare")
     return RenderPanel(render, cancel, progress, live, takes, gr.State(""), watch, unfinished)
 
@@ -88,7 +88,7 @@ def show_work(panel: RenderPanel, work: WorkView | None) -> Updates:
 def _watched(studio: Studio, project: Project, take_id: str) -> str:
     for take in project.scene.takes:
         if take.id == take_id and take.status == "done":
-            return html.watch(studio.store.folder, take, project)
+            return html.watch(studio.store.folder, take)
     return html.hint(texts.NO_TAKE)
 
 

@@ -24,8 +24,10 @@ class TopPanel:
 def build() -> TopPanel:
     gr.HTML(html.masthead(), elem_classes="rt-bare")
     with gr.Row(elem_classes="rt-top"):
-        project = gr.Dropdown(label=texts.PROJECT, choices=[], filterable=False, scale=3, min_width=180)
-        title = gr.Textbox(label=texts.RENAME, max_lines=1, max_length=60, scale=3, min_width=180)
+        project = gr.Dropdown(
+            label=texts.PROJECT, choices=[], filterable=False, interactive=True, scale=3, min_width=180
+        )
+        title = gr.Textbox(label=texts.RENAME, max_lines=1, max_length=60, interactive=True, scale=3, min_width=180)
         new = gr.Button(texts.NEW_PROJECT, scale=1, min_width=140)
     status = gr.HTML(elem_classes="rt-bare")
     return TopPanel(project, title, new, status)

@@ -10,7 +10,7 @@ from app.presenters.pictures import ink_on
 from app.presenters.timeline import LaneTurn, lanes
 from app.session import Notice
 from app.work import WorkView
-from engine.project.document import Project, Scene, Take
+from engine.project.document import Scene, Take
 
 
 def heading(number: int, text: str) -> str:
@@ -102,7 +102,7 @@ def _turn(turn: LaneTurn) -> str:
     return f'<i style="left:{turn.left:.3f}%;width:{turn.width:.3f}%"{over}></i>'
 
 
-def watch(store_folder: Path, take: Take, project: Project) -> str:
+def watch(store_folder: Path, take: Take) -> str:
     """A finished take: the player with its captions, and the downloads."""
     video = store_folder / take.video_path
     if not video.is_file():
@@ -116,10 +116,9 @@ def watch(store_folder: Path, take: Take, project: Project) -> str:
     label = escape(take_title(take))
     source = f"{file_url(video)}#t=0.01"  # browsers then show the first frame instead of black
     player = f'<video controls playsinline preload="metadata" src="{source}" aria-label="{label}">{track}</video>'
-    name = escape(_file_name(project.title))
-    links = [f'<a href="{file_url(video)}" download="{name}.mp4">{escape(texts.DOWNLOAD_VIDEO)}</a>']
+    links = [f'<a href="{file_url(video)}" download>{escape(texts.DOWNLOAD_VIDEO)}</a>']
     if lines.is_file():
-        links.append(f'<a href="{file_url(lines)}" download="{name}.srt">{escape(texts.DOWNLOAD_CAPTIONS)}</a>')
+        links.append(f'<a href="{file_url(lines)}" download>{escape(texts.DOWNLOAD_CAPTIONS)}</a>')
     made = texts.COMPUTED_IN.format(length=texts.seconds(take.compute_s))
     return (
         f'<div class="rt-watch">{player}<p class="rt-links">{"".join(links)}'
@@ -139,8 +138,3 @@ def take_title(take: Take) -> str:
 def file_url(path: Path) -> str:
     """Where the page's server gives out a file of the project; relative, so that it holds behind a proxy too."""
     return escape("gradio_api/file=" + quote(path.as_posix()))
-
-
-def _file_name(title: str) -> str:
-    kept = "".join(letter if letter.isalnum() or letter in " -_" else " " for letter in title)
-    return " ".join(kept.split())[:60] or "roundtable"
