@@ -77,7 +77,13 @@ class Eye:
         )
 
     def paint(self, picture: Array, photo: Array, blink: float, gaze: tuple[float, float]) -> None:
-        """Paint this eye with the lid ``blink`` (0 open … 1 shut) and the ``gaze`` (right, down) into ``picture``."""
+        """Paint this eye with the lid ``blink`` (0 open … 1 shut) and the ``gaze`` (right, down) into ``picture``.
+
+        An eye that does nothing is the photo's.
+        """
+        if blink <= 0.01 and max(abs(gaze[0]), abs(gaze[1])) <= 0.01:
+            picture[self.patch.slices] = photo[self.patch.slices]
+            return
         xs, ys = np.meshgrid(
             np.arange(self.patch.x0, self.patch.x1, dtype=np.float32),
             np.arange(self.patch.y0, self.patch.y1, dtype=np.float32),
@@ -91,7 +97,7 @@ class Eye:
             shift, cover = self._stretched(edge)
             source_x = np.where(cover > 0, xs - shift * self.axis_down[0], source_x)
             source_y = np.where(cover > 0, ys - shift * self.axis_down[1], source_y)
-        painted = cv2.remap(photo, source_x, source_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        painted = cv2.remap(photo, source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         if cover is not None:
             painted = self._with_lashes(painted, edge, blink)
         picture[self.patch.slices] = painted

@@ -70,6 +70,12 @@ class ExpressionFields:
         rows, columns = self.upper.shape[1:3]
         return width / columns, height / rows
 
+    @property
+    def cell_centres(self) -> tuple[Array, Array]:
+        """x and y in px of each grid cell, (rows, columns)."""
+        rows, columns = self.upper.shape[1:3]
+        return tuple(np.moveaxis(_cell_centres(self.region, rows, columns), -1, 0))  # type: ignore[return-value]
+
 
 def _anchors(head: Array, frame: FaceFrame, moves: dict[str, Array]) -> tuple[Array, Array]:
     """Points around the face and their displacements (K, N, 2): a head turn carries the hair, other moves fade.
@@ -111,7 +117,7 @@ def build_fields(points_px: Array, region: Region) -> ExpressionFields:
         places = np.concatenate([points_px[kept, :2], anchors_px])
         values = np.concatenate([on_points[:, kept], on_anchors], axis=1)
         sampled = _interpolate((places, values), grid, frame.scale_px)
-        layers.append((sampled * window[..., None]).astype(np.float32))
+        layers.append(np.ascontiguousarray(sampled * window[..., None], np.float32))
     return ExpressionFields(region, layers[0], layers[1], on_points.astype(np.float32))
 
 
@@ -120,6 +126,11 @@ def _grid(region: Region, frame: FaceFrame) -> Array:
     width, height = region.size
     cell = max(1.0, frame.scale_px / CELLS_PER_FACE)
     columns, rows = max(2, round(width / cell)), max(2, round(height / cell))
+    return _cell_centres(region, rows, columns)
+
+
+def _cell_centres(region: Region, rows: int, columns: int) -> Array:
+    width, height = region.size
     x = region.x0 + (np.arange(columns) + 0.5) * width / columns - 0.5
     y = region.y0 + (np.arange(rows) + 0.5) * height / rows - 0.5
     return np.stack(np.meshgrid(x, y), -1)

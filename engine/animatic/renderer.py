@@ -1,6 +1,6 @@
 """The animatic: a performance for each person, drawn by warping the photo. numpy and OpenCV only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from engine.media.types import Image
 Array = NDArray[Any]
 Picture = NDArray[Any]  # (height, width, 3) uint8
 SEAM_DARKNESS = 0.38
+FINE = 2  # frames are sampled from a photo this much finer
 
 
 def expression_weights(performance: Performance, frame_index: int, speaks: bool) -> Array:
@@ -56,7 +57,7 @@ def expression_weights(performance: Performance, frame_index: int, speaks: bool)
 
 @dataclass(frozen=True)
 class FaceRig:
-    """Everything about one face that does not change from frame to frame."""
+    """Everything about one face that does not change from frame to frame; the eyes are in the finer photo."""
 
     points_px: Array
     frame: FaceFrame
@@ -71,7 +72,10 @@ class FaceRig:
         points = inset_lip_edges(points_px)
         frame = FaceFrame.of(points)
         region = region_of(points, photo.shape[1], photo.shape[0])
-        eyes = (Eye.of(side, points, frame, region) for side in (0, 1))
+        fine_points = points * FINE
+        fine_frame = FaceFrame.of(fine_points)
+        fine_photo = Region(0, 0, (photo.shape[1] - 1) * FINE + 1, (photo.shape[0] - 1) * FINE + 1)
+        eyes = (Eye.of(side, fine_points, fine_frame, fine_photo) for side in (0, 1))
         return FaceRig(
             points,
             frame,
@@ -89,31 +93,44 @@ class FaceRig:
         return np.hypot((xs - centre[0]) / radius[0], (ys - centre[1]) / radius[1])
 
 
+def finer(photo: Picture) -> Picture:
+    """The photo FINE times as large: its own pixels at multiples of FINE, cubic interpolation between them.
+
+    Sampled linearly it looks like cubic sampling of the photo, at a quarter of the cost.
+    """
+    height, width = photo.shape[:2]
+    xs = np.arange((width - 1) * FINE + 1, dtype=np.float32) / FINE
+    ys = np.arange((height - 1) * FINE + 1, dtype=np.float32) / FINE
+    return cv2.remap(photo, *np.meshgrid(xs, ys), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
 class Animator:
     """Draws frames of one photo. ``rigs`` may hold None for people who stay still."""
 
     def __init__(self, image: Image, rigs: Sequence[FaceRig | None]) -> None:
         self.photo = image.rgb
         self.rigs = list(rigs)
+        self._fine = finer(self.photo)
+        self._source = self._fine.copy()  # with the eyes of the current frame
         height, width = self.photo.shape[:2]
-        self._identity = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        xs, ys = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+        self._identity = [axis * FINE for axis in np.meshgrid(xs, ys)]
         self._shares = [self._share_of(rig) for rig in self.rigs]
 
     def _share_of(self, rig: FaceRig | None) -> Array | None:
-        """How far each pixel of a rig's region belongs to it rather than to the people beside it, 0…1."""
+        """Per grid cell of a rig: how far it belongs to that face rather than to the people beside it, times FINE."""
         if rig is None:
             return None
-        area = rig.fields.region.slices
-        xs, ys = (axis[area] for axis in self._identity)
+        xs, ys = rig.fields.cell_centres
         own, share = rig.reach(xs, ys), np.ones(xs.shape)
         for other in self.rigs:
             if other is not None and other is not rig:
                 share = np.minimum(share, smoothstep((other.reach(xs, ys) - own + 0.1) / 0.5))
-        return share[..., None].astype(np.float32)
+        return (FINE * share[..., None]).astype(np.float32)
 
     def frame(self, performances: Sequence[Performance], frame_index: int) -> Picture:
         """Frame ``frame_index`` as (height, width, 3) uint8."""
-        source = self._with_eyes(performances, frame_index)
+        self._paint_eyes(performances, frame_index)
         map_x, map_y = (axis.copy() for axis in self._identity)
         weights: dict[int, Array] = {}
         for index, rig in enumerate(self.rigs):
@@ -121,36 +138,31 @@ class Animator:
             if rig is None or share is None:
                 continue
             weights[index] = expression_weights(performances[index], frame_index, rig.speaks)
-            backward = enlarge(invert(blend(rig.fields.upper, weights[index]), rig.fields.cell), rig.fields.region)
-            backward = backward * share
+            backward = invert(blend(rig.fields.upper, weights[index]), rig.fields.cell) * share
+            back_x, back_y = cv2.split(enlarge(backward, rig.fields.region))
             area = rig.fields.region.slices
-            map_x[area] -= backward[..., 0]
-            map_y[area] -= backward[..., 1]
+            map_x[area] -= back_x
+            map_y[area] -= back_y
         picture = self.photo.copy()
         for rig in filter(None, self.rigs):
             area = rig.fields.region.slices
-            picture[area] = cv2.remap(
-                source, map_x[area], map_y[area], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-            )
+            picture[area] = self._sample(map_x[area], map_y[area])
         for index, rig in enumerate(self.rigs):
             if rig is not None and rig.speaks:
                 tongue = float(performances[index].tongue[frame_index])
                 self._draw_mouth(picture, rig, weights[index], tongue)
         return picture
 
-    def _with_eyes(self, performances: Sequence[Performance], frame_index: int) -> Picture:
-        source = self.photo
+    def _sample(self, map_x: Array, map_y: Array) -> Array:
+        return cv2.remap(self._source, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    def _paint_eyes(self, performances: Sequence[Performance], frame_index: int) -> None:
         for rig, performance in zip(self.rigs, performances, strict=True):
             if rig is None:
                 continue
             blink, gaze = float(performance.blink[frame_index]), performance.gaze[frame_index]
-            if blink <= 0.01 and np.abs(gaze).max() <= 0.01:
-                continue
-            if source is self.photo:
-                source = self.photo.copy()
             for eye in rig.eyes:
-                eye.paint(source, self.photo, blink, (float(gaze[0]), float(gaze[1])))
-        return source
+                eye.paint(self._source, self._fine, blink, (float(gaze[0]), float(gaze[1])))
 
     def _draw_mouth(self, picture: Picture, rig: FaceRig, weights: Array, tongue: float) -> None:
         moved = rig.points_px[:, :2] + blend(rig.fields.points, weights)
@@ -178,12 +190,10 @@ class Animator:
         backward = invert(blend(fields.lower, weights), fields.cell)
         xs, ys = (axis[patch.slices] for axis in self._identity)
         cell_x, cell_y = fields.cell
-        grid_x = ((xs - fields.region.x0 + 0.5) / cell_x - 0.5).astype(np.float32)
-        grid_y = ((ys - fields.region.y0 + 0.5) / cell_y - 0.5).astype(np.float32)
-        moved = cv2.remap(backward, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return cv2.remap(
-            self.photo, xs - moved[..., 0], ys - moved[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        ).astype(np.float32)
+        grid_x = ((xs / FINE - fields.region.x0 + 0.5) / cell_x - 0.5).astype(np.float32)
+        grid_y = ((ys / FINE - fields.region.y0 + 0.5) / cell_y - 0.5).astype(np.float32)
+        moved = FINE * cv2.remap(backward, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return self._sample(xs - moved[..., 0], ys - moved[..., 1]).astype(np.float32)
 
 
 def _seam(line: LipLine, scale_px: float, patch: Region) -> Array:
@@ -193,9 +203,3 @@ def _seam(line: LipLine, scale_px: float, patch: Region) -> Array:
     band = np.concatenate([middle + [0, -half], (middle + [0, half])[::-1]])
     together = np.exp(-((np.linalg.norm(line.lower - line.upper, axis=1).max() / (0.02 * scale_px)) ** 2))
     return cv2.GaussianBlur(fill(band, patch), (0, 0), max(0.5, 0.005 * scale_px)) * float(together)
-
-
-def render_frames(animator: Animator, performances: Sequence[Performance], num_frames: int) -> Iterator[Picture]:
-    """All frames in order."""
-    for index in range(num_frames):
-        yield animator.frame(performances, index)
