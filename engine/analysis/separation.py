@@ -120,7 +120,7 @@ def rehearsed_gain_db(separator: VoiceSeparator, examples: list[NDArray[np.float
 
     SI-SDR, dB, mean over the voices; -inf where somebody has too little speech alone to try.
     """
-    shortest = min(len(example) for example in examples)
+    shortest = min([len(example) for example in examples])
     held_out = round(shortest * REHEARSAL_SHARE)
     if shortest < SHORTEST_EXAMPLE_S * sample_rate:
         return -np.inf
@@ -138,7 +138,7 @@ def si_sdr_db(reference: NDArray[np.float32], estimate: NDArray[np.float32]) -> 
     """Scale-invariant signal-to-distortion ratio, dB (Le Roux et al. 2019, arXiv 1811.02508, eq. 3)."""
     target = (estimate @ reference) / max(float(reference @ reference), 1e-12) * reference
     error = estimate - target
-    return 10 * float(np.log10(max(target @ target, 1e-12) / max(error @ error, 1e-12)))
+    return 10 * float(np.log10(max(float(target @ target), 1e-12) / max(float(error @ error), 1e-12)))
 
 
 def _shares(parts: NDArray[np.float32], mixture: NDArray[np.float32]) -> NDArray[np.float32]:

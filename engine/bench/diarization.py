@@ -93,7 +93,8 @@ def pyannote_sample() -> KnownRecording:
     from importlib.util import find_spec
 
     spec = find_spec("pyannote")
-    folder = next(Path(place) / "audio" / "sample" for place in (spec.submodule_search_locations if spec else []))
+    places = (spec.submodule_search_locations if spec else None) or []
+    folder = next(Path(place) / "audio" / "sample" for place in places)
     return KnownRecording(Waveform(_read(folder / "sample.wav"), VOICE_RATE), read_truth(folder / "sample.rttm"))
 
 

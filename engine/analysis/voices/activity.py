@@ -114,7 +114,8 @@ class _Sums:
 
     def activity(self) -> Activity:
         cover = np.maximum(self.cover, 1)
-        speech, count, changes = (np.float32(1) * values / cover for values in (self.speech, self.count, self.changes))
+        sums = (self.speech, self.count, self.changes)
+        speech, count, changes = ((values / cover).astype(np.float32) for values in sums)
         return Activity(speech, count, changes, self.windows)
 
 
