@@ -139,7 +139,6 @@ def _face_row(page: Page, row: people.FaceRow, picture: str) -> None:
             interactive=True,
             min_width=200,
             scale=4,
-            elem_classes="rt-pick",
             key=f"part-{key}",
             preserved_by_key=[],
         )

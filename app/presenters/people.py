@@ -6,9 +6,12 @@ from app import texts
 from app.actions.cast import VOICE, choice_of
 from app.presenters.pictures import number_of
 from engine.cast.timeline import talking_s
-from engine.project.document import CastMember, Face, Part, Scene, Speaker
+from engine.project.document import CastMember, Face, Part, Scene, Speaker, Turn
 
 NO_COLOUR = "#8a8f98"
+
+Span = tuple[float, float]
+"""Start and end, seconds."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +65,42 @@ def colour_of(scene: Scene, speaker_id: str) -> str:
     return face.colour if face else NO_COLOUR
 
 
+def over_others(scene: Scene, speaker_id: str) -> list[Span]:
+    """When this voice talks while somebody else does, seconds; sorted, each moment once."""
+    own = [(turn.start_s, turn.end_s) for turn in scene.turns if turn.speaker_id == speaker_id]
+    others = [(turn.start_s, turn.end_s) for turn in scene.turns if turn.speaker_id != speaker_id]
+    shared = [(max(a, c), min(b, d)) for a, b in own for c, d in others if c < b and a < d]
+    merged: list[Span] = []
+    for start_s, end_s in sorted(shared):
+        if merged and start_s <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end_s))
+        else:
+            merged.append((start_s, end_s))
+    return merged
+
+
 def _voice_row(scene: Scene, number: int, speaker: Speaker) -> VoiceRow:
     turns = [turn for turn in scene.turns if turn.speaker_id == speaker.id]
-    over_s = sum(turn.end_s - turn.start_s for turn in turns if turn.overlapped)
+    shared = over_others(scene, speaker.id)
+    over_s = sum(end_s - start_s for start_s, end_s in shared)
     talking = texts.TALKS_FOR.format(length=texts.seconds(talking_s(turns).get(speaker.id, 0.0)))
     if over_s >= 0.1:
         talking += ", " + texts.OVERLAPS.format(length=texts.seconds(over_s))
     face = _face_of(scene, speaker.id)
     place = texts.SPOKEN_BY.format(face=face.name) if face else texts.OFF_SCREEN
-    best = max(turns, key=lambda turn: (not turn.overlapped, turn.end_s - turn.start_s), default=None)
-    start_s = max(0.0, best.start_s - 0.1) if best else 0.0
+    start_s = max(0.0, _longest_alone_s(turns, shared) - 0.1)
     return VoiceRow(speaker, number, face.colour if face else NO_COLOUR, talking, place, face is None, start_s)
+
+
+def _longest_alone_s(turns: list[Turn], shared: list[Span]) -> float:
+    """Where the longest stretch starts in which this voice is heard alone; its first turn where there is none."""
+    pieces = [(0.0, turn.start_s) for turn in turns[:1]]
+    for turn in turns:
+        at_s = turn.start_s
+        for start_s, end_s in [*(span for span in shared if span[1] > turn.start_s), (turn.end_s, turn.end_s)]:
+            pieces.append((min(start_s, turn.end_s) - at_s, at_s))
+            at_s = max(at_s, min(end_s, turn.end_s))
+    return max(pieces, key=lambda piece: piece[0], default=(0.0, 0.0))[1]
 
 
 def _face_of(scene: Scene, speaker_id: str) -> Face | None:

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from app import texts
-from app.presenters.people import colour_of
-from engine.cast.timeline import talking_s
-from engine.project.document import Scene
+from app.presenters.people import colour_of, over_others
+from engine.project.document import Scene, Speaker
 
 
 @dataclass(frozen=True)
 class LaneTurn:
+    """A stretch of a lane; ``overlapped``: the part of a turn during which somebody else speaks too."""
+
     left: float
     width: float
     overlapped: bool
@@ -35,17 +36,12 @@ def lanes(scene: Scene) -> list[Lane]:
     total_s = length_s(scene)
     if not scene.turns or total_s <= 0:
         return []
-    talking = talking_s(scene.turns)
-    return [
-        Lane(
-            speaker.name,
-            colour_of(scene, speaker.id),
-            texts.TALKS_FOR.format(length=texts.seconds(talking.get(speaker.id, 0.0))),
-            [
-                LaneTurn(100 * turn.start_s / total_s, 100 * (turn.end_s - turn.start_s) / total_s, turn.overlapped)
-                for turn in scene.turns
-                if turn.speaker_id == speaker.id
-            ],
-        )
-        for speaker in scene.speakers
-    ]
+    return [_lane(scene, speaker, total_s) for speaker in scene.speakers]
+
+
+def _lane(scene: Scene, speaker: Speaker, total_s: float) -> Lane:
+    spoken = [(turn.start_s, turn.end_s) for turn in scene.turns if turn.speaker_id == speaker.id]
+    stretches = [(*span, False) for span in spoken] + [(*span, True) for span in over_others(scene, speaker.id)]
+    turns = [LaneTurn(100 * start / total_s, 100 * (end - start) / total_s, over) for start, end, over in stretches]
+    talking = texts.seconds(sum(end - start for start, end in spoken))
+    return Lane(speaker.name, colour_of(scene, speaker.id), texts.TALKS_FOR.format(length=talking), turns)

@@ -67,8 +67,9 @@ def test_rows_name_everybody_once_and_say_who_is_off_screen(scene):
     assert [row.choice for row in rows] == ["voice:speaker-1", "voice:speaker-2"]
     voices = people.voice_rows(scene)
     assert [row.is_off_screen for row in voices] == [False, False, True]
-    assert voices[1].talking == "talks 6.0 s, 5.0 s of it over somebody else"
-    assert voices[1].best_start_s == pytest.approx(11.9), "where it talks alone, not where it talks longest"
+    assert voices[1].talking == "talks 6.0 s, 1.0 s of it over somebody else"
+    assert voices[1].best_start_s == pytest.approx(5.9), "in the longest stretch without the other, 6 to 9 s"
+    assert voices[2].best_start_s == pytest.approx(4.9), "never alone: where it starts"
 
 
 def test_hostile_names_become_text(scene, tmp_path):
@@ -109,7 +110,8 @@ def test_the_players_of_a_take_have_captions_and_downloads(scene, tmp_path):
 
 def test_lanes_lie_where_the_turns_are(scene):
     lanes = timeline.lanes(scene)
-    assert [(turn.left, turn.width) for turn in lanes[1].turns] == [(20, 25), (60, 5)]
+    assert [(turn.left, turn.width) for turn in lanes[1].turns] == [(20, 25), (60, 5), (25, 5)]
+    assert [turn.overlapped for turn in lanes[1].turns] == [False, False, True]
     assert lanes[0].colour == "#e4572e"
     assert lanes[2].colour == people.NO_COLOUR
     assert timeline.lanes(Scene()) == []
