@@ -55,6 +55,7 @@ def new(
 
     if bool(dialogue) == bool(voice):
         raise StudioError("A project needs --dialogue, or --voice for each person.", "Give one of the two.")
+    named = [_named(entry) for entry in voice or []]
     fresh = not folder.exists()
     try:
         with ProjectStore.create(folder, folder.name) as store:
@@ -63,7 +64,7 @@ def new(
             if dialogue:
                 add_dialogue(store, project, dialogue)
             else:
-                add_voices(store, project, [_named(entry) for entry in voice or []])
+                add_voices(store, project, named)
             show(analyse(store, project, speakers))
     except BaseException:
         if fresh:

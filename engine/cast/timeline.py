@@ -38,19 +38,6 @@ def within(turns: Iterable[Turn], range_s: tuple[float, float]) -> list[Turn]:
     return sorted(inside, key=lambda turn: (turn.start_s, turn.end_s))
 
 
-def mark_overlaps(turns: Sequence[Turn]) -> list[Turn]:
-    """The same turns, sorted, each marked ``overlapped`` where another speaker's turn runs at the same time."""
-    ordered = sorted(turns, key=lambda turn: (turn.start_s, turn.end_s))
-    marked = []
-    for turn in ordered:
-        crossed = any(
-            other.speaker_id != turn.speaker_id and other.start_s < turn.end_s and turn.start_s < other.end_s
-            for other in ordered
-        )
-        marked.append(turn if turn.overlapped == crossed else turn.model_copy(update={"overlapped": crossed}))
-    return marked
-
-
 def talking_s(turns: Iterable[Turn]) -> dict[str, float]:
     """Seconds of talk per speaker id."""
     totals: dict[str, float] = {}

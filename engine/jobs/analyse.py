@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.analysis.diarization import diarize, turns_of_voice
+from engine.analysis.diarization import diarize, mark_overlaps, turns_of_voice
 from engine.analysis.faces import detect_faces
 from engine.cast.suggest import suggest
-from engine.cast.timeline import mark_overlaps
 from engine.errors import NoFacesFound, NoSpeechFound, UnreadableMedia
 from engine.jobs import evidence
 from engine.jobs.events import StageProgress

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import math
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -169,11 +168,6 @@ def write_blocks(path: Path, blocks: Iterable[NDArray[np.float32]], sample_rate:
             # libsndfile says "System error" for every failed write; the disk is by far the likeliest.
             raise WriteFailed(f"{path.name} could not be written: {error}.", "Free some space on the disk.") from error
     return path
-
-
-def num_frames_of(duration_s: float, frame_rate: float) -> int:
-    """How many frames a video needs to last as long as its sound: within half a frame, never none."""
-    return max(1, math.floor(duration_s * frame_rate + 0.5))
 
 
 def _frame_input(size: tuple[int, int], frame_rate: float) -> list[str]:

@@ -3,7 +3,7 @@ import pytest
 
 from engine.cast.streams import Evidence, build_streams
 from engine.cast.suggest import check, describe, suggest
-from engine.cast.timeline import gate, liveliest_exchange, mark_overlaps, num_frames, talking_s, within
+from engine.cast.timeline import gate, liveliest_exchange, num_frames, talking_s, within
 from engine.errors import UncastSpeaker, UnknownFace
 from engine.media.types import Waveform
 from engine.project.document import CastMember, Face, Part, Scene, Speaker, Turn
@@ -129,15 +129,6 @@ def test_gate_ramps_outside_the_turn() -> None:
     assert opened[100:200].min() == 1
     assert 0 < opened[95] < 1
     assert opened[:90].max() == 0
-
-
-def test_overlaps_are_marked_between_speakers_only() -> None:
-    turns = [
-        Turn(speaker_id="a", start_s=0, end_s=2),
-        Turn(speaker_id="b", start_s=1.5, end_s=3),
-        Turn(speaker_id="b", start_s=3, end_s=4),
-    ]
-    assert [turn.overlapped for turn in mark_overlaps(turns)] == [True, True, False]
 
 
 def test_times_and_frames() -> None:

@@ -13,7 +13,8 @@ from engine.errors import UnreadableMedia, WriteFailed
 from engine.media import ffmpeg
 from engine.media.probe import probe, probe_tags
 from engine.media.read import load_image, load_waveform
-from engine.media.write import Encoding, VideoWriter, num_frames_of, read_xmp
+from engine.cast.timeline import num_frames
+from engine.media.write import Encoding, VideoWriter, read_xmp
 
 SIZE = (320, 180)
 
@@ -27,7 +28,7 @@ def frames(num_frames, size=SIZE):
 
 def write_video(path, duration_s=2.0, rate=25.0, sound=None, encoding=None):
     with VideoWriter(path, SIZE, rate, sound, encoding) as writer:
-        for rgb in frames(num_frames_of(duration_s, rate)):
+        for rgb in frames(num_frames(duration_s, rate)):
             writer.write(rgb)
     return path
 
