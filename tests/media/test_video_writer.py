@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from engine.cast.timeline import num_frames
 from engine.errors import UnreadableMedia, WriteFailed
 from engine.media import ffmpeg
 from engine.media.probe import probe, probe_tags
 from engine.media.read import load_image, load_waveform
-from engine.cast.timeline import num_frames
 from engine.media.write import Encoding, VideoWriter, read_xmp
 
 SIZE = (320, 180)
