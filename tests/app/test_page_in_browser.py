@@ -240,6 +240,12 @@ def test_a_face_can_be_marked_by_two_clicks(page, server):
     bottom = page.get_by_label("Bottom, px")
     page.wait_for_function("e => e.value !== ''", arg=bottom.element_handle())
     assert float(page.get_by_label("Right, px").input_value()) == pytest.approx(0.09 * 1280, abs=12)
+    page.get_by_role("button", name="Mark this face").click()
+    page.get_by_text("Face 7 is marked").wait_for()
+    assert [face["origin"] for face in saved(server)["scene"]["faces"]].count("drawn") == 1
+    page.get_by_role("button", name="Remove", exact=True).click()
+    page.get_by_text("Face 7 is removed.").wait_for()
+    assert len(saved(server)["scene"]["faces"]) == 6
 
 
 def test_after_a_kill_the_project_is_there_again(page, server, browser):
