@@ -195,7 +195,7 @@ def demo(
     ] = None,
 ) -> None:
     """Make a finished talking video from a picture and a conversation that come with the packages."""
-    from engine.jobs.demo_project import demo_store, fill_with_sample
+    from engine.jobs.demo_project import DEMO_HEIGHT_PX, demo_store, fill_with_sample, spoken_range_s
     from engine.jobs.render_scene import export, render_take
     from engine.project.presets import load_preset
 
@@ -204,7 +204,8 @@ def demo(
         show(fill_with_sample(store, project))
         _tell_plan(project)
         settings = load_preset("animatic").settings
-        settings.range_s = _range(range_)
+        settings.height = DEMO_HEIGHT_PX
+        settings.range_s = _range(range_) or spoken_range_s(project.scene)
         done = show(render_take(store, project, settings))
         assert done is not None
         written = export(done.video_path, folder / "roundtable-demo.mp4")

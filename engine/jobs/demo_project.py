@@ -11,10 +11,13 @@ from engine.demo import compose_group_photo, demo_dialogue, demo_people, demo_ti
 from engine.errors import WriteFailed
 from engine.jobs.analyse import add_dialogue, add_photo, analyse
 from engine.jobs.events import StageProgress
-from engine.project.document import CastMember, Part, Project
+from engine.jobs.evidence import duration_s
+from engine.project.document import CastMember, Part, Project, Scene
 from engine.project.store import PROJECT_NAME, ProjectStore
 
 TITLE = "Roundtable demo"
+DEMO_HEIGHT_PX = 720
+LEAD_IN_S = 0.8
 
 
 def demo_store(folder: Path) -> ProjectStore:
@@ -40,6 +43,12 @@ def fill_with_sample(store: ProjectStore, project: Project) -> Iterator[StagePro
     yield from analyse(store, project, num_speakers=2)
     cast_as_sample(project)
     store.save(project)
+
+
+def spoken_range_s(scene: Scene) -> tuple[float, float]:
+    """From just before the first word (the call begins with seconds of nothing) to the end of the recording."""
+    first_s = min((turn.start_s for turn in scene.turns), default=0.0)
+    return max(0.0, first_s - LEAD_IN_S), duration_s(scene)
 
 
 def cast_as_sample(project: Project) -> None:
