@@ -1,4 +1,4 @@
-"""Starts the studio: python -m app [--share] [--host H] [--port P] [--project FOLDER]"""
+"""Starts the studio: python -m app [--share] [--host H] [--port P] [--project FOLDER] [--no-open]"""
 
 import argparse
 import logging
@@ -62,8 +62,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=_port(), help="port (the first free one from 7860, if not given)")
     parser.add_argument("--share", action="store_true", help="a public address for a while, through gradio's servers")
     parser.add_argument("--project", type=Path, metavar="FOLDER", help="open this project, or make it")
-    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    parser.add_argument(
+        "--open", action=argparse.BooleanOptionalAction, default=_has_screen(), help="open the page in the browser"
+    )
     return parser
+
+
+def _has_screen() -> bool:
+    """Without one, a browser for text terminals would take over this terminal."""
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _port() -> int | None:

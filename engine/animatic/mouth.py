@@ -114,7 +114,7 @@ def _upper_teeth(right: Array, down: Array, mouth: Mouth) -> Layer:
     arch = np.sign(right) * np.arcsin(np.clip(np.abs(bend), 0, 1)) * mouth.half_width * 1.15  # teeth turn away sideways
     inside_tooth, number = _teeth(arch, TOOTH_WIDTH)
     longer = np.where(number == 1, -0.004, 0.0) - 0.004 * (number > 2)
-    edge = 0.020 + longer - 0.010 * bend**2 - 0.004 * np.abs(inside_tooth) ** 4
+    edge = 0.026 + longer - 0.010 * bend**2 - 0.004 * np.abs(inside_tooth) ** 4
     below = edge[None] - down[:, None]
     alpha = smoothstep(below / 0.006) * smoothstep((1.02 - np.abs(bend)) / 0.12)[None]
     gaps = 1 - 0.22 * np.abs(inside_tooth) ** 10
