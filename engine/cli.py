@@ -155,19 +155,15 @@ def render(
 ) -> None:
     """Render a project into a new take."""
     from engine.jobs.render_scene import export, render_take
-    from engine.project.presets import load_preset
+    from engine.project.presets import settings_for
     from engine.project.store import ProjectStore
 
     with ProjectStore.open(folder) as store:
         project, remarks = store.recover(store.load())
         for remark in remarks:
             console.print(remark)
-        settings = load_preset(preset.value).settings
-        chosen = project.scene.settings
-        settings.range_s = _range(range_)
-        for field in ("aspect", "height", "frame_rate", "seed", "captions", "visible_mark"):
-            if field in chosen.model_fields_set:
-                setattr(settings, field, getattr(chosen, field))
+        settings = settings_for(preset, project.scene.settings)
+        settings.range_s = _range(range_) or settings.range_s
         done = show(render_take(store, project, settings))
         assert done is not None
         written = export(done.video_path, out) if out else [done.video_path]

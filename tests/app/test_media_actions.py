@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from app.actions.media import bring_photo, bring_sound
-from app.actions.render import settings_for
 from app.session import Studio
-from engine.project.document import Project, TakeKind
 
 
 @pytest.fixture
@@ -76,12 +74,3 @@ def test_a_photo_without_faces_is_kept_for_drawing(studio, tmp_path):
     wait(studio)
     assert studio.project.scene.photo.original_name == "wall.png"
     assert "Mark each one by hand" in studio.notice.text
-
-
-def test_a_render_uses_the_preset_and_what_was_chosen_on_the_page():
-    project = Project()
-    project.scene.settings.aspect = "9:16"
-    project.scene.settings.captions = "burnt-in"
-    settings = settings_for(project, TakeKind.ANIMATIC)
-    assert (settings.kind, settings.aspect, settings.captions) == (TakeKind.ANIMATIC, "9:16", "burnt-in")
-    assert settings is not project.scene.settings

@@ -2,7 +2,7 @@ import pytest
 
 from engine.errors import StudioError
 from engine.project.document import RenderSettings, TakeKind
-from engine.project.presets import BUILT_IN, load_preset, preset_names, read_preset
+from engine.project.presets import BUILT_IN, load_preset, preset_names, read_preset, settings_for
 
 BUILT_IN_NAMES = ["animatic", "final", "low_memory", "preview"]
 
@@ -61,3 +61,19 @@ def test_unknown_names_list_the_known_ones(name):
     with pytest.raises(StudioError) as caught:
         load_preset(name)
     assert "animatic" in caught.value.remedy
+
+
+def test_what_the_creator_chose_takes_the_place_of_the_presets():
+    chosen = RenderSettings(aspect="9:16", captions="burnt-in", visible_mark=True, height=720, range_s=(1.0, 2.0))
+    settings = settings_for(TakeKind.FINAL, chosen)
+    theirs = {"aspect", "captions", "visible_mark", "height", "range_s"}
+    assert settings.model_dump(include=theirs) == chosen.model_dump(include=theirs)
+    assert settings.model_dump(exclude=theirs) == load_preset("final").settings.model_dump(exclude=theirs)
+
+
+def test_a_saved_document_does_not_undo_the_preset(own_folder):
+    """Once saved and loaded, every field of the scene's settings counts as set."""
+    (own_folder / "animatic.toml").write_text("[settings]\nheight = 360\nframe_rate = 30\n")
+    saved = RenderSettings.model_validate_json(RenderSettings().model_dump_json())
+    settings = settings_for(TakeKind.ANIMATIC, saved)
+    assert (settings.height, settings.frame_rate) == (360, 30)
