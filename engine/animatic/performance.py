@@ -71,6 +71,7 @@ def _perform_one(
     actor = Actor(scene.settings.seed, stream.face.id, clock)
     attention = attention_of(index, streams, clock, actor.chance("attention"))
     others_ends = [float(end) for other, p in prosodies.items() if other != index for end in p.phrases_s[:, 1]]
+    others_ends += _unseen_ends_s(stream, [other for place, other in enumerate(streams) if place != index], clock)
     strength = _eased_strength(stream.liveliness * scene.settings.interaction_strength)
     gestures = listening(actor, others_ends, attention).weighed(strength)
     blink = blinks(actor, others_ends, min(1.0, strength))
@@ -83,6 +84,13 @@ def _perform_one(
         blink = blinks(actor, [float(end) for end in own.phrases_s[:, 1]], 1.0)
         mouth = mouth_curves(scene.sounds.get(stream.face.id), own, stream.speaking_gate, clock)
     return _joined(gestures, blink, _strengthened(mouth, stream.lip_strength, clock), clock)
+
+
+def _unseen_ends_s(stream: CastStream, others: Sequence[CastStream], clock: FrameClock) -> list[float]:
+    """When somebody off-screen stops speaking to this person: heard, but spoken by nobody in the picture."""
+    seen = np.max([other.speaking_gate for other in others], axis=0, initial=0.0)
+    heard = np.concatenate([stream.listening_gate - seen > 0.5, [False]])
+    return [float(clock.times_s[last]) for last in np.flatnonzero(heard[:-1] & ~heard[1:])]
 
 
 def _eased_strength(strength: float) -> float:

@@ -7,7 +7,8 @@ import pytest
 
 from engine.analysis.types import Phone
 from engine.analysis.visemes import SpeechSounds
-from engine.animatic.performance import PerformanceSettings, perform
+from engine.animatic.motion import FrameClock
+from engine.animatic.performance import PerformanceSettings, _unseen_ends_s, perform
 from engine.animatic.types import Performance
 from engine.cast.streams import CastStream
 from engine.media.types import Waveform
@@ -254,3 +255,32 @@ def test_a_silent_talker_is_only_alive():
     stream = make_stream("one", 100, [(0.5, 2.0)], [], 4.0)
     stream = replace(stream, voice=Waveform(np.zeros(64000, np.float32), 16000))
     assert not run([stream])[0].jaw_open.any()
+
+
+def test_listeners_live_and_answer_a_voice_that_nobody_in_the_picture_speaks():
+    unseen, duration_s = [(2.0 + 5 * i, 5.0 + 5 * i) for i in range(11)], 60.0
+    hearing = make_stream("one", 100, [], unseen, duration_s)
+    nobody = make_stream("one", 100, [], [], duration_s)
+    beside = make_stream("two", 400, [], unseen, duration_s)
+    performance = run([hearing, beside])[0]
+    assert 0.4 < eye_and_brow_motion(performance) < 1.2
+    assert not performance.jaw_open.any()
+    times_s = (np.arange(performance.num_frames) + 0.5) / FRAME_RATE
+    answering = np.any([(times_s > end - 0.2) & (times_s < end + 1.5) for _, end in unseen], axis=0)
+    unasked = run([nobody, make_stream("two", 400, [], [], duration_s)])[0]
+    answers = np.abs(performance.brow - unasked.brow) > 0.2
+    assert answers.any()
+    assert not answers[~answering].any()
+    assert eye_and_brow_motion(unasked) > 0.3
+
+
+def test_voices_that_are_seen_have_no_unseen_ends():
+    streams = conversation()
+    clock = FrameClock(len(streams[0].speaking_gate), FRAME_RATE)
+    assert [_unseen_ends_s(s, [o for o in streams if o is not s], clock) for s in streams] == [[], [], [], []]
+    assert _unseen_ends_s(streams[2], [], clock) != []
+
+
+def test_one_person_alone_with_nobody_talking():
+    performance = run([make_stream("one", 100, [], [], 2.0)])[0]
+    assert all(np.isfinite(getattr(performance, field.name)).all() for field in fields(Performance))
