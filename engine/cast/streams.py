@@ -37,7 +37,10 @@ class CastStream:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What analysis found, as arrays: one 16 kHz voice per speaker id, one detail per face id."""
+    """What analysis found, as arrays: one 16 kHz voice per speaker id, one detail per face id.
+
+    A voice may end before the conversation does; a face that the mesh does not fit has no detail.
+    """
 
     voices: Mapping[str, Waveform]
     details: Mapping[str, FaceDetail]
@@ -82,19 +85,23 @@ def _stream(face: Face, member: CastMember, rendered: _Range, evidence: Evidence
     own = {speaker_id} if speaker_id else set()
     speaking = rendered.gate_of(own)
     others = rendered.gate_of({turn.speaker_id for turn in rendered.turns} - own)
-    start_s, end_s = rendered.range_s
-    if speaker_id:
-        voice = evidence.voices[speaker_id].between(start_s, end_s)
-    else:
-        voice = Waveform(np.zeros(round((end_s - start_s) * VOICE_SAMPLE_RATE), np.float32), VOICE_SAMPLE_RATE)
     return CastStream(
         face=face,
         detail=evidence.details.get(face.id),
         part=member.part,
         liveliness=member.liveliness,
         lip_strength=member.lip_strength,
-        voice=voice,
+        voice=_voice_over(rendered.range_s, evidence.voices[speaker_id] if speaker_id else None),
         turns_s=tuple((turn.start_s, turn.end_s) for turn in rendered.turns if turn.speaker_id in own),
         speaking_gate=speaking,
         listening_gate=np.clip(others - speaking, 0, 1).astype(np.float32),
     )
+
+
+def _voice_over(range_s: tuple[float, float], voice: Waveform | None) -> Waveform:
+    """The voice over the whole range: silence where there is none, or none any more."""
+    length = round((range_s[1] - range_s[0]) * VOICE_SAMPLE_RATE)
+    samples = voice.between(*range_s).samples if voice else np.zeros(0, np.float32)
+    if len(samples) < length:
+        samples = np.concatenate([samples, np.zeros(length - len(samples), np.float32)])
+    return Waveform(samples, VOICE_SAMPLE_RATE)

@@ -139,3 +139,16 @@ def test_times_and_frames() -> None:
     assert [turn.start_s for turn in within(turns, (11, 20))] == [0, 2]
     assert num_frames(0.001, 25) == 1
     assert num_frames(8.6, 25) == 215
+
+
+def test_a_voice_that_ends_early_goes_on_as_silence() -> None:
+    """One file per person: the shorter one still gives sound for every frame of the range."""
+    made = scene(2, 2)
+    voices = {
+        "speaker-1": Waveform(np.ones(3 * 16000, np.float32), 16000),
+        "speaker-2": Waveform(np.ones(8 * 16000, np.float32), 16000),
+    }
+    for range_s, heard_s in (((0.0, 8.0), 3.0), ((2.9, 5.0), 0.1), ((3.0, 5.0), 0.0)):
+        short, long = build_streams(made, Evidence(voices, {}), range_s)
+        assert len(short.voice.samples) == len(long.voice.samples) == round((range_s[1] - range_s[0]) * 16000)
+        assert short.voice.samples.sum() == pytest.approx(heard_s * 16000, abs=1)
