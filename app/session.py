@@ -103,7 +103,7 @@ class Studio:
 
     def change(self, action: Action) -> None:
         """Apply ``action`` and save, or change nothing. Raises what the action or the disk raises."""
-        with self.store.lock:
+        with self._switching, self.store.lock:  # a change made in one project must not be saved into the next
             if self._work and self._work.kind == "analysis":
                 raise ProjectBusy(texts.WORKING, texts.WORKING_REMEDY)
             changed, said = action(self.project)

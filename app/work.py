@@ -79,11 +79,13 @@ class Work:
 
     def _run(self) -> None:
         end = WorkEnd(self.kind, cancelled=True)
+        finished = False  # nothing is left to cancel once there is a take
         try:
             with closing(self._events) as events:  # type: ignore[type-var]
                 for event in events:
                     self._note(event)
-                    if self._cancel.is_set() and not isinstance(event, TakeDone):
+                    finished = finished or isinstance(event, TakeDone)
+                    if self._cancel.is_set() and not finished:
                         break
                 else:
                     end = WorkEnd(self.kind, remark=self._progress.text)

@@ -10,7 +10,7 @@ from app import projects, texts
 from app.actions.cast import rename_project
 from app.session import Studio
 from engine.errors import ProjectBusy, StudioError
-from engine.jobs.events import StageProgress
+from engine.jobs.events import StageProgress, TakeDone
 from engine.project.document import Take
 from engine.project.store import ProjectStore
 
@@ -188,6 +188,39 @@ def test_a_render_keeps_what_was_changed_meanwhile(studio):
     saved = json.loads((studio.store.folder / "project.json").read_text())
     assert saved["title"] == "Changed while rendering"
     assert [take["status"] for take in saved["scene"]["takes"]] == ["done"]
+
+
+def test_a_cancel_that_comes_after_the_take_is_too_late(studio, tmp_path):
+    go = threading.Event()
+
+    def renders(store, project):
+        assert go.wait(10)
+        yield TakeDone("take", tmp_path / "video.mp4")
+        yield StageProgress("done", "The animatic is ready.", 1, 1)
+
+    studio.render(renders)
+    studio.cancel()
+    go.set()
+    wait(studio)
+    assert studio.notice.text == "The animatic is ready."
+
+
+def test_a_change_never_lands_in_the_project_that_is_opened_meanwhile(studio):
+    changing, first = threading.Event(), studio.store.folder
+
+    def slow(project):
+        changing.set()
+        time.sleep(0.3)
+        return rename_project(project, "Mine")
+
+    changer = threading.Thread(target=studio.change, args=(slow,))
+    changer.start()
+    assert changing.wait(10)
+    studio.create("Other")
+    changer.join()
+    assert studio.project.title == "Other"
+    assert json.loads((studio.store.folder / "project.json").read_text())["title"] == "Other"
+    assert json.loads((first / "project.json").read_text())["title"] == "Mine"
 
 
 def test_a_bug_in_the_engine_is_told_as_one(studio, caplog):
