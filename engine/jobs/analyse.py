@@ -6,20 +6,20 @@ from pathlib import Path
 from engine.analysis.diarization import diarize, mark_overlaps, turns_of_voice
 from engine.analysis.faces import detect_faces
 from engine.cast.suggest import suggest
-from engine.errors import NoFacesFound, NoSpeechFound, UnreadableMedia
+from engine.errors import NoFacesFound, NoSpeechFound
 from engine.jobs import evidence
 from engine.jobs.events import StageProgress
-from engine.media.probe import probe
-from engine.project.document import FACE_COLOURS, CastMember, Face, MediaInfo, Project, Speaker, Turn, VoiceFile
+from engine.media.importing import import_photo, import_recording
+from engine.project.document import FACE_COLOURS, CastMember, Face, Project, Speaker, Turn, VoiceFile
 from engine.project.store import ProjectStore
 
 
 def add_photo(store: ProjectStore, project: Project, path: Path) -> None:
-    """Take a photo into the project. The faces of the old photo go with it. Raises UnreadableMedia."""
-    info = probe(path)
-    if info.kind != "image":
-        raise UnreadableMedia(f"{path.name} is not a picture.", "Choose a jpeg, png, webp or heic photo.")
-    ref = store.import_media(path, info)
+    """Take a photo into the project. The faces of the old photo go with it.
+
+    Raises UnreadableMedia and WriteFailed; the project is then as it was.
+    """
+    ref = import_photo(store, path)
     scene = project.scene
     if scene.photo and scene.photo.sha256 == ref.sha256:
         return
@@ -28,8 +28,11 @@ def add_photo(store: ProjectStore, project: Project, path: Path) -> None:
 
 
 def add_dialogue(store: ProjectStore, project: Project, path: Path) -> None:
-    """Take one recording of everybody into the project, in place of what was there. Raises UnreadableMedia."""
-    ref = store.import_media(path, _checked_sound(path))
+    """Take one recording of everybody into the project, in place of what was there.
+
+    Raises UnreadableMedia and WriteFailed; the project is then as it was.
+    """
+    ref = import_recording(store, path)
     scene = project.scene
     if scene.dialogue and scene.dialogue.sha256 == ref.sha256:
         return
@@ -38,8 +41,11 @@ def add_dialogue(store: ProjectStore, project: Project, path: Path) -> None:
 
 
 def add_voices(store: ProjectStore, project: Project, named: list[tuple[str, Path]]) -> None:
-    """Take one recording per person into the project, in place of what was there. Raises UnreadableMedia."""
-    refs = [(name, store.import_media(path, _checked_sound(path))) for name, path in named]
+    """Take one recording per person into the project, in place of what was there.
+
+    Raises UnreadableMedia and WriteFailed; the project is then as it was.
+    """
+    refs = [(name, import_recording(store, path)) for name, path in named]
     scene = project.scene
     scene.dialogue, scene.turns = None, []
     scene.speakers = [Speaker(id=f"speaker-{i}", name=name) for i, (name, _) in enumerate(refs, 1)]
@@ -49,31 +55,26 @@ def add_voices(store: ProjectStore, project: Project, named: list[tuple[str, Pat
     scene.cast = suggest(scene.faces, scene.speakers)
 
 
-def _checked_sound(path: Path) -> MediaInfo:
-    info = probe(path)
-    if info.kind == "image" or not info.sample_rate:
-        raise UnreadableMedia(f"{path.name} has no sound.", "Choose a recording, or a video with sound.")
-    return info
-
-
 def analyse(store: ProjectStore, project: Project, num_speakers: int | None = None) -> Iterator[StageProgress]:
     """Find faces and voices of what the project has, and cast them. Saves the project at the end.
 
     A photo without faces is not an error here (they can be drawn by hand): the last event's text says it.
-    Raises NoSpeechFound, UnreadableMedia, ModelMissing.
+    Raises NoSpeechFound, UnreadableMedia, ModelMissing, WriteFailed; the project is then as it was.
     """
-    scene, remarks = project.scene, []
+    draft, remarks = project.model_copy(deep=True), []
+    scene = draft.scene
     if scene.photo:
         yield StageProgress("faces", "Looking for faces")
         try:
-            find_faces(store, project)
+            find_faces(store, draft)
         except NoFacesFound as error:
             remarks.append(str(error))
     if scene.dialogue or scene.voices:
         yield StageProgress("voices", "Listening who speaks when")
-        yield from find_voices(store, project, num_speakers)
+        yield from find_voices(store, draft, num_speakers)
     scene.cast = suggest(scene.faces, scene.speakers, scene.cast)
-    store.save(project)
+    store.save(draft)
+    project.scene = scene
     yield StageProgress("analysed", " ".join(remarks) or "Analysed.", 1, 1)
 
 

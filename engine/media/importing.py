@@ -29,10 +29,13 @@ def import_recording(store: ProjectStore, path: Path) -> MediaRef:
     info = probe(path)
     if info.kind == "image":
         raise UnreadableMedia(f"{path.name!r} is a photo, not a recording.", RECORDING_REMEDY)
+    before = set((store.folder / "media").glob("*"))
     ref = store.import_media(path, info)
     try:
         heard = load_waveform(store.path_of(ref), ANALYSIS_RATE, store.cache_folder)
     except UnreadableMedia as error:
-        store.path_of(ref).unlink(missing_ok=True)
-        raise UnreadableMedia(error.message.replace(Path(ref.path).name, path.name), error.remedy) from error
+        copy = store.path_of(ref)
+        if store.folder / ref.path not in before:  # else a take or the scene itself uses it
+            copy.unlink(missing_ok=True)
+        raise UnreadableMedia(error.message.replace(copy.name, path.name), error.remedy) from error
     return ref.model_copy(update={"info": info.model_copy(update={"duration_s": heard.duration_s})})
