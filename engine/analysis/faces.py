@@ -1,6 +1,5 @@
 """Faces of a photo: where they are, their dense mesh, and who is who."""
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from engine.analysis.face_protocols import Box, FaceDetector, FaceEmbedder, Face
 from engine.analysis.types import FaceAnalysis, FaceDetail
 from engine.errors import NoFacesFound, UnreadableMedia
 from engine.media.types import Image
+from engine.project.atomic import whole_file
 from engine.project.document import FACE_COLOURS, Face
 
 # When a mesh is believed: by the network's own word and its distance from the detector's points (see landmark_gap).
@@ -117,14 +117,12 @@ def identity_distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def save_details(details: dict[str, FaceDetail], path: Path) -> None:
-    """Writes the arrays of all faces as one .npz, whole or not at all."""
+    """Writes the arrays of all faces as one .npz, whole or not at all. Raises WriteFailed."""
     columns = zip(*((d.points_px, d.blendshapes, d.embedding) for d in details.values()), strict=True)
     points, shapes, embeddings = (np.stack(column) for column in columns) if details else [np.zeros(0, np.float32)] * 3
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        ids = np.array(list(details), dtype=np.str_)
+    ids = np.array(list(details), dtype=np.str_)
+    with whole_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, ids=ids, points_px=points, blendshapes=shapes, embedding=embeddings)
-    os.replace(partial, path)
 
 
 def load_details(path: Path) -> dict[str, FaceDetail]:

@@ -15,7 +15,7 @@ from engine.analysis.separation import separate
 from engine.analysis.types import Diarization, FaceDetail
 from engine.analysis.visemes import SpeechSounds, listen
 from engine.cast.streams import VOICE_SAMPLE_RATE
-from engine.errors import ProjectDamaged, UnreadableMedia
+from engine.errors import UnreadableMedia
 from engine.jobs.events import StageProgress
 from engine.media.read import load_image, load_waveform
 from engine.media.types import Image, Waveform
@@ -53,7 +53,7 @@ def face_details(store: ProjectStore, scene: Scene, photo: Image) -> dict[str, F
     if path.exists():
         try:
             return load_details(path)
-        except ProjectDamaged:
+        except UnreadableMedia:
             path.unlink(missing_ok=True)
     found = {face.id: analyse_drawn_face(photo, face.box_px)[1] for face in scene.faces}
     details = {face_id: detail for face_id, detail in found.items() if detail is not None}
@@ -80,15 +80,23 @@ def voices(store: ProjectStore, scene: Scene) -> dict[str, Waveform]:
     key = _key(scene.dialogue and scene.dialogue.sha256, [(t.speaker_id, t.start_s, t.end_s) for t in scene.turns])
     folder = store.cache_folder / f"voices-{key}"
     wanted = [speaker.id for speaker in scene.speakers]
-    if not all((folder / f"{speaker_id}.npy").exists() for speaker_id in wanted):
-        folder.mkdir(parents=True, exist_ok=True)
-        separated = separate(recording(store, scene), Diarization(scene.speakers, scene.turns))
-        for speaker_id, voice in separated.items():
-            with whole_file(folder / f"{speaker_id}.npy") as part, part.open("wb") as file:
+    try:
+        return _kept_voices(folder, wanted)
+    except (OSError, ValueError, EOFError):  # not there yet, or damaged
+        pass
+    separated = separate(recording(store, scene), Diarization(scene.speakers, scene.turns))
+    for speaker_id, voice in separated.items():
+        with whole_file(folder / f"{speaker_id}.npy") as part:
+            folder.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
                 np.save(file, np.asarray(voice.samples, np.float32), allow_pickle=False)
+    return _kept_voices(folder, wanted)
+
+
+def _kept_voices(folder: Path, speaker_ids: list[str]) -> dict[str, Waveform]:
     return {
         speaker_id: Waveform(np.load(folder / f"{speaker_id}.npy", mmap_mode="r"), VOICE_SAMPLE_RATE)
-        for speaker_id in wanted
+        for speaker_id in speaker_ids
     }
 
 

@@ -147,6 +147,8 @@ class ProjectStore:
         project, sentences = recover_takes(project, self.takes_folder)
         unsaved = any(self.folder.glob(f".{PROJECT_NAME}.????????{PART_SUFFIX}"))
         remove_parts(self.folder)
+        for folder in [self.folder / "cache", *(self.folder / "cache").glob("*/")]:
+            remove_parts(folder)
         if unsaved:
             sentences.insert(0, "The program stopped while it was saving; your very last change may be missing.")
         if remove_parts(self.folder / "media"):

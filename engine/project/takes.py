@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from engine.errors import ProjectBusy, ProjectDamaged
-from engine.project.atomic import PART_SUFFIX, write_bytes
+from engine.project.atomic import PART_SUFFIX, write_bytes, write_failed
 from engine.project.document import Document, Project, RenderSettings, Scene, Take
 
 TAKE_NAME = "take.json"
@@ -63,6 +63,8 @@ def rendering(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise ProjectBusy(f"Take {folder.name} is being rendered already.", "Wait for it, or cancel it.") from None
+    except OSError as error:
+        raise write_failed(folder / LOCK_NAME, error) from error
     try:
         yield
     finally:
