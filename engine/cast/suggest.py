@@ -66,11 +66,14 @@ def check(scene: Scene) -> None:
     """Refuse a cast that would drop a voice or name what is not there.
 
     Raises:
-        UnknownFace: a member names a face or a speaker that the scene does not have, or a face has two members.
+        UnknownFace: a member names a face or a speaker that the scene does not have, or two have the same id.
         UncastSpeaker: a speaker with turns has no member, has two, or the member does not talk.
     """
     face_names = {face.id: face.name for face in scene.faces}
     speaker_names = {speaker.id: speaker.name for speaker in scene.speakers}
+    for names, all_of_them in ((face_names, scene.faces), (speaker_names, scene.speakers)):
+        if len(names) < len(all_of_them):
+            raise UnknownFace("Two faces or two voices have the same id.", "Analyse the photo and the recording again.")
     seen: set[str] = set()
     for member in scene.cast:
         if member.face_id is not None and member.face_id not in face_names:

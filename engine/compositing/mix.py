@@ -1,5 +1,6 @@
 """The sound of a take: the recording as it is, or several people's own recordings put together."""
 
+import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from engine.media import ffmpeg
 from engine.media.probe import RECORDING_REMEDY, probe
 from engine.media.read import load_waveform
 from engine.media.write import write_blocks
-from engine.project.atomic import whole_file
+from engine.project.atomic import whole_file, write_failed
 
 _BLOCK_SAMPLES = 1 << 18
 _KNEE = 0.8
@@ -46,6 +47,8 @@ def cut_recording(source: Path, target: Path, range_s: tuple[float, float] | Non
         try:
             ffmpeg.run(ffmpeg.command(*ffmpeg.input_arguments(source), *output, ffmpeg.file_argument(part)))
         except ffmpeg.FfmpegFailed as error:
+            if error.disk_is_full:
+                raise write_failed(target, OSError(errno.ENOSPC, error.reason)) from error
             raise UnreadableMedia(f"{source.name!r} cannot be cut: {error.reason}.", RECORDING_REMEDY) from error
     return target
 

@@ -22,12 +22,13 @@ from engine.compositing.captions import CaptionPainter, Cue, make_cues, speaker_
 from engine.compositing.framing import Framer, Framing, plan_frame
 from engine.compositing.mix import VoiceSound, cut_recording, mix_voices
 from engine.compositing.provenance import draw_mark, marked_encoding
-from engine.errors import ModelMissing, NoFacesFound, NoSpeechFound, RenderCancelled, StudioError
+from engine.errors import ModelMissing, NoFacesFound, NoSpeechFound, RenderCancelled, StudioError, WriteFailed
 from engine.jobs import evidence
 from engine.jobs.events import FrameReady, RenderEvent, StageProgress, TakeDone
-from engine.media.types import Image
+from engine.media.limits import MIN_RECORDING_S
+from engine.media.types import Image, Waveform
 from engine.media.write import VideoWriter
-from engine.project.atomic import whole_file
+from engine.project.atomic import PART_SUFFIX, whole_file
 from engine.project.document import Part, Project, RenderSettings, Scene, Take, TakeKind, TakeStatus
 from engine.project.store import ProjectStore
 from engine.project.takes import inputs_sha256, rendering, write_take
@@ -63,8 +64,13 @@ def render_take(store: ProjectStore, project: Project, settings: RenderSettings)
     scene = project.scene.model_copy(update={"settings": settings, "takes": []}, deep=True)
     ready_to_render(scene, settings)
     take = Take(settings=settings, engine_version=__version__, inputs_sha256=inputs_sha256(scene, settings))
-    project.scene.takes = [*project.scene.takes, take]
-    store.save(project)
+    before = project.scene.takes
+    project.scene.takes = [*before, take]
+    try:
+        store.save(project)
+    except WriteFailed:
+        project.scene.takes = before
+        raise
     take = project.scene.takes[-1]
     started = time.monotonic()
     try:
@@ -111,8 +117,8 @@ def ready_to_render(scene: Scene, settings: RenderSettings) -> None:
                 f"The range {label} at {bound:g} s; the recording is {evidence.duration_s(scene):.1f} s long.",
                 "Choose a range inside the recording.",
             )
-    if settings.range_s and settings.range_s[1] - settings.range_s[0] < 0.2:
-        raise StudioError("The range is shorter than 0.2 s.", "Choose a longer one.")
+    if settings.range_s and settings.range_s[1] - settings.range_s[0] < MIN_RECORDING_S:
+        raise StudioError(f"The range is shorter than {MIN_RECORDING_S} s.", "Choose a longer one.")
 
 
 def plan_scene(store: ProjectStore, scene: Scene, settings: RenderSettings) -> Iterator[StageProgress | ScenePlan]:
@@ -128,7 +134,7 @@ def plan_scene(store: ProjectStore, scene: Scene, settings: RenderSettings) -> I
             yield step
         else:
             sounds = step
-    range_s = settings.range_s or (0.0, evidence.duration_s(scene))
+    range_s = _range_within(settings, heard)
     framing = plan_frame((photo.width, photo.height), scene.faces, settings.aspect, settings.height)
     framed = {face_id: _framed(detail, framing) for face_id, detail in details.items()}
     yield ScenePlan(
@@ -140,6 +146,14 @@ def plan_scene(store: ProjectStore, scene: Scene, settings: RenderSettings) -> I
         build_streams(scene, Evidence(heard, framed), range_s),
         sounds,
     )
+
+
+def _range_within(settings: RenderSettings, heard: dict[str, Waveform]) -> tuple[float, float]:
+    """What is rendered, by the sound itself: a length in project.json may be edited by hand."""
+    length_s = max(voice.duration_s for voice in heard.values())
+    if settings.range_s and settings.range_s[1] > length_s + 0.05:
+        raise StudioError(f"The recording is {length_s:.1f} s long.", "Choose a range inside it.")
+    return settings.range_s or (0.0, length_s)
 
 
 def _framed(detail: FaceDetail, framing: Framing) -> FaceDetail:
@@ -212,7 +226,7 @@ def _render(
 def _sound_of(store: ProjectStore, plan: ScenePlan, folder: Path) -> Iterator[Path]:
     """The sound of the take: the recording itself, its rendered part, or the voice files put together."""
     scene, range_s = plan.scene, plan.settings.range_s
-    part = folder / ".sound.wav"
+    part = folder / f".sound.wav{PART_SUFFIX}"  # named as unfinished: a killed render's is cleared at the next start
     try:
         if scene.dialogue:
             yield cut_recording(store.path_of(scene.dialogue), part, range_s)

@@ -1,6 +1,7 @@
 """Running ffmpeg: argument lists as values, no shell, and only local files that the caller names."""
 
 import contextlib
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,11 @@ class FfmpegFailed(Exception):
         super().__init__(reason)
         self.returncode = returncode
         self.reason = reason
+
+    @property
+    def disk_is_full(self) -> bool:
+        """Whether it was the output, not the input: ffmpeg says so, or the system stopped it for the file's size."""
+        return "No space left" in self.reason or self.returncode == -getattr(signal, "SIGXFSZ", signal.SIGTERM)
 
 
 def run(arguments: Sequence[str]) -> None:
