@@ -56,9 +56,10 @@ def new(
     if bool(dialogue) == bool(voice):
         raise StudioError("A project needs --dialogue, or --voice for each person.", "Give one of the two.")
     named = [_named(entry) for entry in voice or []]
-    fresh = not folder.exists()
+    before, ours = set(folder.iterdir()) if folder.is_dir() else None, False
     try:
         with ProjectStore.create(folder, folder.name) as store:
+            ours = True
             project = store.load()
             add_photo(store, project, photo)
             if dialogue:
@@ -67,11 +68,23 @@ def new(
                 add_voices(store, project, named)
             show(analyse(store, project, speakers))
     except BaseException:
-        if fresh:
-            shutil.rmtree(folder, ignore_errors=True)
+        if ours or before is None:
+            _remove_new(folder, before)
         raise
     _tell_plan(project)
     typer.echo(f"Saved in {folder}. Next: render {folder}")
+
+
+def _remove_new(folder: Path, before: set[Path] | None) -> None:
+    """Leave ``folder`` as it was: without what is not in ``before``; without itself where that is None."""
+    if before is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for path in set(folder.iterdir()) - before:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _named(entry: str) -> tuple[str, Path]:
