@@ -104,6 +104,19 @@ def analyse_drawn_face(
     return face, _detail(image, mesh, landmarks, analyser.embedder)
 
 
+def detail_of(image: Image, face: Face, analyser: FaceAnalyser | None = None) -> FaceDetail | None:
+    """The arrays of a saved face, by the same rules by which it was found or drawn; None where no mesh fits.
+
+    Raises NoFacesFound for a box that lies outside the photo.
+    """
+    analyser = analyser or default_analyser()
+    if face.origin == "drawn" or len(face.landmarks_px) != len(MESH_OF_LANDMARKS):
+        return analyse_drawn_face(image, face.box_px, analyser)[1]
+    found = FoundFace(face.box_px, np.array(face.landmarks_px, np.float32), face.score)
+    mesh = _mesh_of(image, found, analyser, sure=face.score >= analyser.sure_score)
+    return _detail(image, mesh, found.landmarks_px, analyser.embedder) if mesh else None
+
+
 def same_person(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
     """Whether two identity embeddings (D,), both from the same model, are of one person."""
     return identity_distance(a, b) <= SAME_PERSON_DISTANCE[len(a)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.analysis.faces import analyse_drawn_face, load_details, save_details
+from engine.analysis.faces import detail_of, load_details, save_details
 from engine.analysis.separation import separate
 from engine.analysis.types import Diarization, FaceDetail
 from engine.analysis.visemes import SpeechSounds, listen
@@ -48,14 +48,14 @@ def duration_s(scene: Scene) -> float:
 def face_details(store: ProjectStore, scene: Scene, photo: Image) -> dict[str, FaceDetail]:
     """Mesh, blendshapes and identity by face id; a face the mesh does not fit has none."""
     photo_hash = scene.photo.sha256 if scene.photo else ""
-    key = _key(photo_hash, [(face.id, face.box_px) for face in scene.faces])
+    key = _key(photo_hash, [(f.id, f.box_px, f.landmarks_px, f.score, f.origin) for f in scene.faces])
     path = store.cache_folder / f"faces-{key}.npz"
     if path.exists():
         try:
             return load_details(path)
         except UnreadableMedia:
             path.unlink(missing_ok=True)
-    found = {face.id: analyse_drawn_face(photo, face.box_px)[1] for face in scene.faces}
+    found = {face.id: detail_of(photo, face) for face in scene.faces}
     details = {face_id: detail for face_id, detail in found.items() if detail is not None}
     save_details(details, path)
     return details

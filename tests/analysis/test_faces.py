@@ -6,11 +6,11 @@ import pytest
 from face_photos import astronaut, group_of_six, on_canvas, package_photo, photo
 
 from engine.analysis.face_boxes import MESH_OF_LANDMARKS, landmark_gap, scaled_to
-from engine.analysis.faces import analyse_drawn_face, detect_faces, embedded_analyser
+from engine.analysis.faces import analyse_drawn_face, detail_of, detect_faces, embedded_analyser
 from engine.analysis.types import FaceAnalysis
 from engine.errors import NoFacesFound
 from engine.media.types import Image
-from engine.project.document import FACE_COLOURS
+from engine.project.document import FACE_COLOURS, Face
 
 EYES = [33, 263]
 
@@ -214,3 +214,18 @@ class TestDrawnFace:
         with pytest.raises(NoFacesFound) as caught:
             analyse_drawn_face(astronaut(), box, embedded_analyser())
         assert caught.value.remedy
+
+
+def test_a_saved_face_gets_the_mesh_it_was_found_with():
+    analysis = analysis_of_six()
+    for face in analysis.faces:
+        saved = Face.model_validate_json(face.model_dump_json())
+        detail = detail_of(group_of_six(), saved, embedded_analyser())
+        assert mesh_difference(detail.points_px, analysis.details[face.id].points_px) < 0.01
+
+
+def test_a_mesh_that_contradicts_the_detectors_points_is_not_brought_back_by_saving():
+    face = detect_faces(astronaut(), embedded_analyser()).faces[0]
+    x0, y0, x1, y1 = face.box_px
+    face.landmarks_px = [(x0, y1), (x1, y1), (x0, y0), (x0, y0), (x1, y0)]  # a face upside down
+    assert detail_of(astronaut(), face, embedded_analyser()) is None
