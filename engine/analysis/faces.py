@@ -89,11 +89,7 @@ def analyse_drawn_face(
     The caller gives it its own id, name and colour. Raises NoFacesFound for a box that lies outside the photo.
     """
     analyser = analyser or default_analyser()
-    x0, x1 = sorted((box_px[0], box_px[2]))
-    y0, y1 = sorted((box_px[1], box_px[3]))
-    box = within((x0, y0, x1, y1), image.width, image.height)
-    if min(box[2] - box[0], box[3] - box[1]) < 2:
-        raise NoFacesFound("This box holds none of the photo.", "Draw it around a face inside the picture.")
+    box = _inside(image, box_px)
     drawn = analyser.mesher(image, box, patient=True)
     mesh = drawn if drawn.presence >= MIN_PRESENCE_DRAWN and _covers(drawn, box) else None
     face = Face(id="face-drawn", name="Drawn face", colour=FACE_COLOURS[0], box_px=box, origin="drawn")
@@ -112,9 +108,19 @@ def detail_of(image: Image, face: Face, analyser: FaceAnalyser | None = None) ->
     analyser = analyser or default_analyser()
     if face.origin == "drawn" or len(face.landmarks_px) != len(MESH_OF_LANDMARKS):
         return analyse_drawn_face(image, face.box_px, analyser)[1]
-    found = FoundFace(face.box_px, np.array(face.landmarks_px, np.float32), face.score)
+    found = FoundFace(_inside(image, face.box_px), np.array(face.landmarks_px, np.float32), face.score)
     mesh = _mesh_of(image, found, analyser, sure=face.score >= analyser.sure_score)
     return _detail(image, mesh, found.landmarks_px, analyser.embedder) if mesh else None
+
+
+def _inside(image: Image, box_px: Box) -> Box:
+    """The part of a box (any corner order) that lies in the photo. Raises NoFacesFound where that is nothing."""
+    x0, x1 = sorted((box_px[0], box_px[2]))
+    y0, y1 = sorted((box_px[1], box_px[3]))
+    box = within((x0, y0, x1, y1), image.width, image.height)
+    if min(box[2] - box[0], box[3] - box[1]) < 2:
+        raise NoFacesFound("This box holds none of the photo.", "Draw it around a face inside the picture.")
+    return box
 
 
 def same_person(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
