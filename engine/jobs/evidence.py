@@ -68,8 +68,16 @@ def recording(store: ProjectStore, scene: Scene) -> Waveform:
     return load_waveform(store.path_of(scene.dialogue), VOICE_SAMPLE_RATE, cache_folder=store.cache_folder)
 
 
+def _voice_key(scene: Scene, speaker_id: str) -> str:
+    """Of all that decides one speaker's voice: an own file and its turns, or a share of the recording by all turns."""
+    own = next((voice.media for voice in scene.voices if voice.speaker_id == speaker_id), None)
+    source = own or scene.dialogue
+    turns = [(t.speaker_id, t.start_s, t.end_s) for t in scene.turns if not own or t.speaker_id == speaker_id]
+    return _key(speaker_id, source.sha256 if source else "", turns)
+
+
 def voices(store: ProjectStore, scene: Scene) -> dict[str, Waveform]:
-    """One 16 kHz voice per speaker id, as long as the recording; memory-mapped from the cache."""
+    """One 16 kHz voice per speaker id, memory-mapped from the cache: a share of the recording, or the own file."""
     if scene.voices:
         return {
             voice.speaker_id: load_waveform(
@@ -77,27 +85,20 @@ def voices(store: ProjectStore, scene: Scene) -> dict[str, Waveform]:
             )
             for voice in scene.voices
         }
-    key = _key(scene.dialogue and scene.dialogue.sha256, [(t.speaker_id, t.start_s, t.end_s) for t in scene.turns])
-    folder = store.cache_folder / f"voices-{key}"
-    wanted = [speaker.id for speaker in scene.speakers]
+    # Named by hash alone: an id in an edited project.json could name a place outside the cache.
+    paths = {s.id: store.cache_folder / f"voice-{_voice_key(scene, s.id)}.npy" for s in scene.speakers}
     try:
-        return _kept_voices(folder, wanted)
+        return _kept_voices(paths)
     except (OSError, ValueError, EOFError):  # not there yet, or damaged
         pass
-    separated = separate(recording(store, scene), Diarization(scene.speakers, scene.turns))
-    for speaker_id, voice in separated.items():
-        with whole_file(folder / f"{speaker_id}.npy") as part:
-            folder.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
-                np.save(file, np.asarray(voice.samples, np.float32), allow_pickle=False)
-    return _kept_voices(folder, wanted)
+    for speaker_id, voice in separate(recording(store, scene), Diarization(scene.speakers, scene.turns)).items():
+        with whole_file(paths[speaker_id]) as part, part.open("wb") as file:
+            np.save(file, np.asarray(voice.samples, np.float32), allow_pickle=False)
+    return _kept_voices(paths)
 
 
-def _kept_voices(folder: Path, speaker_ids: list[str]) -> dict[str, Waveform]:
-    return {
-        speaker_id: Waveform(np.load(folder / f"{speaker_id}.npy", mmap_mode="r"), VOICE_SAMPLE_RATE)
-        for speaker_id in speaker_ids
-    }
+def _kept_voices(paths: dict[str, Path]) -> dict[str, Waveform]:
+    return {speaker_id: Waveform(np.load(path, mmap_mode="r"), VOICE_SAMPLE_RATE) for speaker_id, path in paths.items()}
 
 
 def speech_sounds(
@@ -114,20 +115,20 @@ def speech_sounds(
     names = {speaker.id: speaker.name for speaker in scene.speakers}
     for speaker_id, turns in spans.items():
         yield StageProgress("listen", f"Reading the lips of {names[speaker_id]}", round(done_s), round(total_s))
-        sounds[speaker_id] = _sounds_of(store, scene, heard[speaker_id], turns)
+        path = store.cache_folder / f"sounds-{_voice_key(scene, speaker_id)}.json"
+        sounds[speaker_id] = _sounds_of(heard[speaker_id], turns, path)
         done_s += sum(end - start for start, end in turns)
     yield sounds
 
 
-def _sounds_of(store: ProjectStore, scene: Scene, voice: Waveform, turns: list[tuple[float, float]]) -> SpeechSounds:
-    sources = [scene.dialogue.sha256] if scene.dialogue else [voice.media.sha256 for voice in scene.voices]
-    path = store.cache_folder / f"sounds-{_key(sources, turns)}.json"
+def _sounds_of(voice: Waveform, turns_s: list[tuple[float, float]], path: Path) -> SpeechSounds:
+    """The sounds kept in ``path``, made and kept there where they are not."""
     if path.exists():
         try:
             return SpeechSounds.from_json(json.loads(path.read_text()))
         except (ValueError, KeyError, TypeError):
             path.unlink(missing_ok=True)
-    sounds = listen(voice, turns)
+    sounds = listen(voice, turns_s)
     write_bytes(path, json.dumps(sounds.to_json()).encode())
     return sounds
 
@@ -136,9 +137,7 @@ def voice_file(store: ProjectStore, scene: Scene, speaker_id: str) -> Path:
     """A wav of one speaker's voice for players, made when first asked for."""
     from engine.media.write import write_waveform
 
-    voice = voices(store, scene)[speaker_id]
-    turns = [(t.start_s, t.end_s) for t in scene.turns if t.speaker_id == speaker_id]
-    path = store.cache_folder / f"voice-{speaker_id}-{_key(len(voice.samples), turns)}.wav"
+    path = store.cache_folder / f"voice-{_voice_key(scene, speaker_id)}.wav"
     if not path.exists():
-        write_waveform(path, voice)
+        write_waveform(path, voices(store, scene)[speaker_id])
     return path

@@ -45,7 +45,7 @@ def test_several_files_are_one_voice_each_named_after_their_file(studio, tmp_pat
     assert not studio.notice.is_problem
     assert [speaker.name for speaker in scene.speakers] == ["Ada", "Bo & Co"]
     assert {turn.speaker_id for turn in scene.turns} == {"speaker-1", "speaker-2"}
-    assert len(list((studio.store.folder / "cache").glob("voice-speaker-*.wav"))) == 2
+    assert len(list((studio.store.folder / "cache").glob("voice-*.wav"))) == 2
     assert studio.notice.text == "0 faces, 2 voices: Ada and Bo & Co will be heard off-screen."
 
 

@@ -551,8 +551,8 @@ def test_parts_of_a_killed_cut_and_of_the_cache_are_cleared(store: ProjectStore)
     project = store.load()
     project.scene.takes[0].status = "rendering"
     place = store.takes_folder / project.scene.takes[0].id
-    voices = next(store.cache_folder.glob("voices-*/"))
-    for path in (place / ".sound.wav.part", store.cache_folder / ".sound-1.f32.1.part", voices / ".a.npy.1.part"):
+    cache = store.cache_folder
+    for path in (place / ".sound.wav.part", cache / ".sound-1.f32.1.part", cache / ".voice-1.npy.1.part"):
         path.write_bytes(b"half")
     _, sentences = store.recover(project)
     assert len(sentences) == 1
