@@ -89,9 +89,8 @@ def find_faces(store: ProjectStore, project: Project) -> None:
             raise
         found = []
     kept = [face for face in found if not any(_same_place(face, other) for other in drawn)]
-    names = {face.id: face for face in scene.faces}
-    taken = {face.id for face in drawn}
-    scene.faces = sorted(drawn + [_renewed(face, names, taken) for face in kept], key=lambda face: face.box_px[0])
+    before = [face for face in scene.faces if face.origin == "detected"]
+    scene.faces = sorted(drawn + _renewed(kept, before, drawn), key=lambda face: face.box_px[0])
 
 
 def _same_place(a: Face, b: Face) -> bool:
@@ -101,16 +100,26 @@ def _same_place(a: Face, b: Face) -> bool:
     return width > 0 and height > 0 and width * height > 0.5 * smaller
 
 
-def _renewed(face: Face, before: dict[str, Face], taken: set[str]) -> Face:
-    """The face with the name and colour it had; never the id of a drawn one."""
-    old = before.get(face.id)
-    if face.id in taken:
-        number = len(taken) + 1
-        while f"face-{number}" in taken or f"face-{number}" in before:
-            number += 1
-        taken.add(f"face-{number}")
-        return face.model_copy(update={"id": f"face-{number}", "name": f"Face {number}"})
-    return face.model_copy(update={"name": old.name, "colour": old.colour}) if old else face
+def _renewed(found: list[Face], before: list[Face], drawn: list[Face]) -> list[Face]:
+    """``found`` with the id, name and colour that the face in the same place had, or with ones that nobody has."""
+    known, renewed = list(before), list[Face]()
+    for face in found:
+        old = next((other for other in known if _same_place(face, other)), None)
+        if old:
+            known.remove(old)
+            kept = {"id": old.id, "name": old.name, "colour": old.colour}
+        else:
+            kept = _free_identity([*before, *drawn, *renewed])
+        renewed.append(face.model_copy(update=kept))
+    return renewed
+
+
+def _free_identity(faces: list[Face]) -> dict[str, str]:
+    """Id, name and colour for one more face beside ``faces``."""
+    taken = {face.id for face in faces}
+    number = next(number for number in range(1, len(faces) + 2) if f"face-{number}" not in taken)
+    colour = FACE_COLOURS[(number - 1) % len(FACE_COLOURS)]
+    return {"id": f"face-{number}", "name": f"Face {number}", "colour": colour}
 
 
 def find_voices(store: ProjectStore, project: Project, num_speakers: int | None = None) -> Iterator[StageProgress]:
@@ -145,11 +154,7 @@ def draw_face(store: ProjectStore, project: Project, box_px: tuple[float, float,
 
     scene = project.scene
     face, _ = analyse_drawn_face(evidence.photo_of(store, scene), box_px)
-    number = len(scene.faces) + 1
-    while any(other.id == f"face-{number}" for other in scene.faces):
-        number += 1
-    colour = FACE_COLOURS[(number - 1) % len(FACE_COLOURS)]
-    face = face.model_copy(update={"id": f"face-{number}", "name": f"Face {number}", "colour": colour})
+    face = face.model_copy(update=_free_identity(scene.faces))
     scene.faces = sorted([*scene.faces, face], key=lambda other: other.box_px[0])
     scene.cast = [*scene.cast, CastMember(face_id=face.id)]
     store.save(project)
