@@ -68,7 +68,7 @@ def light_on(photo: Array, points_px: Array) -> Array:
     luminance = face @ np.array([0.299, 0.587, 0.114], np.float32)
     bright = face[luminance >= np.percentile(luminance, 90)].mean(0)
     level = float(np.clip(bright.max() / 235, 0.3, 1.0))
-    tint = bright / bright.max()
+    tint = bright / max(float(bright.max()), 1.0)  # a face may lie in full shadow
     return (level * (0.55 + 0.45 * tint)).astype(np.float32)
 
 

@@ -8,6 +8,7 @@ import pytest
 from engine.analysis.faces import detect_faces, embedded_analyser
 from engine.animatic.field import blend, invert
 from engine.animatic.mesh import LOWER_LIP, UPPER_LIP
+from engine.animatic.mouth import light_on
 from engine.animatic.renderer import Animator, FaceRig, expression_weights
 from engine.animatic.types import Performance
 from engine.media.types import Image
@@ -157,3 +158,10 @@ def test_faces_at_the_border(shift: tuple[int, int]) -> None:
     rig = FaceRig.of(moved, points + np.array([*shift, 0], np.float32), True)
     frame = Animator(Image(moved), [rig]).frame([performing(jaw_open=0.6, blink=1, yaw=3)], 0)
     assert frame.shape == moved.shape
+
+
+def test_a_face_in_full_shadow_has_a_light_of_its_own():
+    image, points, _ = astronaut()
+    light = light_on(np.zeros_like(image.rgb), points)
+    assert np.isfinite(light).all()
+    assert (light > 0).all()
