@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,8 @@ def show(events: Iterator[RenderEvent]) -> TakeDone | None:
     bar = Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console
     )
-    with bar:
+    # Closed here and now: a render that is stopped must say so in the project while the project is still held.
+    with bar, closing(events):  # type: ignore[type-var]
         task = bar.add_task("Starting", total=None)
         for event in events:
             if isinstance(event, StageProgress):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 import soundfile
 from PIL import Image
 
+from engine.cli import show
 from engine.demo import demo_dialogue
+from engine.jobs.events import StageProgress
 
 
 def engine(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -109,3 +112,21 @@ def test_a_wrong_range_is_explained(range_: str, tmp_path: Path) -> None:
     done = engine("render", "p", "--range", range_, cwd=tmp_path)
     assert done.returncode == 1
     assert "--range" in done.stderr
+
+
+def test_work_that_is_interrupted_is_closed_before_the_project_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    def working() -> Iterator[StageProgress]:
+        try:
+            yield StageProgress("render", "Rendering", 1, 2)
+        finally:
+            closed.append(True)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rich.progress.Progress.update", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        show(working())
+    assert closed, caught  # while the error, and with it the generator, is still held
