@@ -173,6 +173,8 @@ def render(
     from engine.project.presets import settings_for
     from engine.project.store import ProjectStore
 
+    if out and out.suffix.lower() != ".mp4":
+        raise StudioError(f"--out {out} is not the name of an mp4.", f"Write it like --out {out.with_suffix('.mp4')}")
     with ProjectStore.open(folder) as store:
         project, remarks = store.recover(store.load())
         for remark in remarks:
@@ -181,6 +183,8 @@ def render(
         settings.range_s = _range(range_) or settings.range_s
         done = show(render_take(store, project, settings))
         assert done is not None
+        if project.scene.takes[-1].message:
+            console.print(project.scene.takes[-1].message)
         written = export(done.video_path, out) if out else [done.video_path]
     for path in written:
         typer.echo(str(path))

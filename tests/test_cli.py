@@ -77,6 +77,7 @@ def test_diarize_writes_turns_and_voices_that_add_up(tmp_path: Path) -> None:
         (("diarize", "silence.wav", "--out", "x.rttm"), "speech"),
         (("diarize", "text.png", "--out", "x.rttm"), "text.png"),
         (("render", "nowhere"), "nowhere"),
+        (("render", "nowhere", "--out", "captions.srt"), ".mp4"),
         (("render", "."), "project"),
         (("new", "p", "--photo", "text.png", "--dialogue", "silence.wav"), "text.png"),
         (("new", "p", "--photo", "text.png"), "--dialogue"),

@@ -257,4 +257,5 @@ def _band_energy(voice: Waveform) -> NDArray[np.float64]:
         block = np.pad(block, (0, -len(block) % hop))
         filtered, state = sosfilt(band, block, zi=state)
         blocks.append(np.square(filtered).reshape(-1, hop).mean(axis=1))
+    voice.let_go()  # a long voice is a memory map: it has been read once, and memory stays flat
     return np.concatenate(blocks) if blocks else np.zeros(1)

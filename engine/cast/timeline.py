@@ -1,6 +1,6 @@
 """Turns against video frames: the one place where seconds become frames, and what turns say about a stretch of time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,17 +44,3 @@ def talking_s(turns: Iterable[Turn]) -> dict[str, float]:
     for turn in turns:
         totals[turn.speaker_id] = totals.get(turn.speaker_id, 0.0) + turn.end_s - turn.start_s
     return totals
-
-
-def liveliest_exchange(turns: Sequence[Turn], duration_s: float, length_s: float) -> tuple[float, float]:
-    """The stretch of ``length_s`` in which most speakers take most turns: what a short preview should show."""
-    if duration_s <= length_s or not turns:
-        return 0.0, min(duration_s, length_s)
-    starts = [min(turn.start_s, duration_s - length_s) for turn in turns]
-
-    def score(start_s: float) -> tuple[int, int, float]:
-        inside = within(turns, (start_s, start_s + length_s))
-        return len({turn.speaker_id for turn in inside}), len(inside), sum(talking_s(inside).values())
-
-    best = max(starts, key=lambda start_s: (*score(start_s), -start_s))
-    return best, best + length_s

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from engine.analysis.face_protocols import FaceMesher
 from engine.analysis.faces import detect_faces, embedded_analyser
+from engine.errors import NoFacesFound
 from engine.media.types import Image, Waveform
 
 Curve = NDArray[np.float64]
@@ -43,6 +44,8 @@ def track_faces(frames: Iterable[NDArray[np.uint8]], mesher: FaceMesher | None =
             points.append(np.stack([mesher.follow(image, face).points_px for face in points[-1]]))
         else:
             found = detect_faces(image)
+            if not found.details:
+                raise NoFacesFound("No face of the first frame can be followed.", "Use a video with larger faces.")
             points.append(
                 np.stack([found.details[face.id].points_px for face in found.faces if face.id in found.details])
             )

@@ -72,6 +72,8 @@ def analyse(store: ProjectStore, project: Project, num_speakers: int | None = No
     if scene.dialogue or scene.voices:
         yield StageProgress("voices", "Listening who speaks when")
         yield from find_voices(store, draft, num_speakers)
+        yield StageProgress("separate", "Separating the voices")
+        evidence.voices(store, scene)  # kept in the cache: the page plays them, a render moves lips by them
     scene.cast = suggest(scene.faces, scene.speakers, scene.cast)
     store.save(draft)
     project.scene = scene

@@ -18,6 +18,7 @@ from engine.project.store import PROJECT_NAME, ProjectStore
 TITLE = "Roundtable demo"
 DEMO_HEIGHT_PX = 720
 LEAD_IN_S = 0.8
+PICTURE_NAME = "roundtable-video-call.png"
 
 
 def demo_store(folder: Path) -> ProjectStore:
@@ -26,7 +27,8 @@ def demo_store(folder: Path) -> ProjectStore:
         if not (folder / PROJECT_NAME).exists():
             raise WriteFailed(f"{folder} holds other files.", "Give the demo a folder of its own.")
         with ProjectStore.open(folder) as store:
-            if store.load().title != TITLE:
+            project = store.load()
+            if project.title != TITLE or not project.scene.photo or project.scene.photo.original_name != PICTURE_NAME:
                 raise WriteFailed(f"{folder} holds a project of yours.", "Give the demo a folder of its own.")
         shutil.rmtree(folder)
     return ProjectStore.create(folder, TITLE)
@@ -36,7 +38,7 @@ def fill_with_sample(store: ProjectStore, project: Project) -> Iterator[StagePro
     """Put the sample's photo and recording into ``project``, analyse both, and cast them as the sample says."""
     yield StageProgress("sample", "Composing the picture")
     with tempfile.TemporaryDirectory() as scratch:
-        picture = Path(scratch) / "video-call.png"
+        picture = Path(scratch) / PICTURE_NAME
         PilImage.fromarray(compose_group_photo().rgb).save(picture)
         add_photo(store, project, picture)
     add_dialogue(store, project, demo_dialogue())

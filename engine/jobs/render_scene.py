@@ -198,6 +198,7 @@ def _render(
         else:
             yield step
     assert plan is not None
+    take.message = _unmoved(plan)
     folder = store.take_folder(take.id)
     video = folder / "video.mp4"
     cues = take_cues(plan)
@@ -249,12 +250,18 @@ def take_cues(plan: ScenePlan) -> list[Cue]:
     return make_cues(plan.scene.turns, plan.scene.speakers, plan.range_s, words)
 
 
+def _unmoved(plan: ScenePlan) -> str:
+    """A sentence about people who have a part but cannot be moved, because no mesh fits their face; "" for none."""
+    names = [s.face.name for s in plan.streams if s.detail is None and s.part is not Part.STILL]
+    return f"No features were found in {' and '.join(names)}, who will not move. Draw the box anew." if names else ""
+
+
 def export(video: Path, target: Path) -> list[Path]:
-    """Copy a take's video, and the captions beside it, to where the creator wants them. Raises WriteFailed."""
+    """Copy a take's video to ``target`` (an .mp4), and the captions beside it. Raises WriteFailed."""
     written = []
     for source in [video, video.with_suffix(".srt"), video.with_suffix(".vtt")]:
         if source.exists():
-            place = target.with_suffix(source.suffix) if source is not video else target
+            place = target if source is video else target.with_suffix(source.suffix)
             with whole_file(place) as part:
                 shutil.copyfile(source, part)
             written.append(place)

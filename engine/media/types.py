@@ -1,5 +1,6 @@
 """The two values that every stage speaks: a picture and a sound."""
 
+import mmap
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,12 @@ class Waveform:
     @property
     def duration_s(self) -> float:
         return len(self.samples) / self.sample_rate
+
+    def let_go(self) -> None:
+        """Where the samples are a memory map, let the system have back the pages that were read; they stay readable."""
+        mapping = getattr(self.samples, "_mmap", None)
+        if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapping.madvise(mmap.MADV_DONTNEED)
 
     def between(self, start_s: float, end_s: float) -> "Waveform":
         """The part from ``start_s`` to ``end_s`` (a view, clipped to the sound)."""

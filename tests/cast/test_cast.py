@@ -3,7 +3,7 @@ import pytest
 
 from engine.cast.streams import Evidence, build_streams
 from engine.cast.suggest import check, describe, suggest
-from engine.cast.timeline import gate, liveliest_exchange, num_frames, talking_s, within
+from engine.cast.timeline import gate, num_frames, talking_s, within
 from engine.errors import UncastSpeaker, UnknownFace
 from engine.media.types import Waveform
 from engine.project.document import CastMember, Face, Part, Scene, Speaker, Turn
@@ -135,7 +135,6 @@ def test_times_and_frames() -> None:
     turns = [Turn(speaker_id="a", start_s=0, end_s=2), Turn(speaker_id="b", start_s=10, end_s=13)]
     turns += [Turn(speaker_id="a", start_s=13, end_s=14)]
     assert talking_s(turns) == {"a": 3.0, "b": 3.0}
-    assert liveliest_exchange(turns, 30, 5) == (10, 15)
     assert [turn.start_s for turn in within(turns, (11, 20))] == [0, 2]
     assert num_frames(0.001, 25) == 1
     assert num_frames(8.6, 25) == 215

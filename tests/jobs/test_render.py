@@ -177,3 +177,15 @@ def test_a_drawn_face_joins_and_stays_when_analysis_runs_again(store: ProjectSto
     assert len({f.id for f in project.scene.faces}) == 2
     events = list(itertools.islice(render_take(store, project, ranged(0, 1)), 60))
     assert any(isinstance(event, FrameReady) for event in events)
+
+
+def test_a_talker_whose_features_are_not_found_is_named(store: ProjectStore, project: Project) -> None:
+    scene = project.scene
+    nowhere = scene.faces[0].model_copy(update={"id": "face-9", "name": "Wall", "box_px": (430, 20, 500, 110)})
+    scene.faces = [*scene.faces, nowhere]
+    scene.cast[1].face_id = "face-9"
+    plan = planned(store, project, ranged(0, 1))
+    assert plan.streams[1].detail is None
+    *_, done = render_take(store, project, ranged(0, 1))
+    assert isinstance(done, TakeDone)
+    assert "Wall" in project.scene.takes[-1].message
