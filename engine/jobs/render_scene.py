@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,15 +208,19 @@ def _render(
     with (
         _sound_of(store, plan, folder) as sound,
         VideoWriter(video, plan.framing.size, settings.frame_rate, sound, encoding) as writer,
+        ThreadPoolExecutor(max_workers=1) as behind,  # one frame is written while the next one is drawn
     ):
+        written: Future[None] = behind.submit(lambda: None)
         for index, frame in enumerate(animate(plan)):
             if painter:
                 frame = painter.paint(frame, (index + 0.5) / settings.frame_rate)
             if settings.visible_mark:
                 frame = draw_mark(frame)
-            writer.write(frame)
+            written.result()
+            written = behind.submit(writer.write, frame)
             yield FrameReady(index, frame)
             yield StageProgress("render", "Rendering", index + 1, plan.num_frames)
+        written.result()
         yield StageProgress("finish", "Finishing the file", plan.num_frames, plan.num_frames)
     if settings.captions != "none":
         write_captions(video, cues)
