@@ -39,13 +39,12 @@ def expression_weights(performance: Performance, frame_index: int, speaks: bool)
         for name in Performance.__dataclass_fields__
         if name != "gaze"
     }
-    rounded = at["lip_round"]
     weights = {
         "close": 1.0 if speaks else 0.0,
         "jaw": at["jaw_open"] * (1 - at["lip_press"]),
         "spread": max(0.0, at["lip_width"]),
         "narrow": max(0.0, -at["lip_width"]),
-        "round": rounded,
+        "round": at["lip_round"],
         "press": at["lip_press"],
         "tuck": at["lip_tuck"],
         "smile": at["smile"],
