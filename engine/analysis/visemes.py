@@ -100,6 +100,7 @@ def listen(voice: Waveform, turns_s: Sequence[Span], on_progress: Progress | Non
             done_s += piece[1] - piece[0]
             if on_progress:
                 on_progress(done_s, total_s)
+        voice.let_go()  # a long voice is a memory map: read batch by batch, memory stays flat
     return SpeechSounds(aligned, allphone, words)
 
 
@@ -257,5 +258,5 @@ def _band_energy(voice: Waveform) -> NDArray[np.float64]:
         block = np.pad(block, (0, -len(block) % hop))
         filtered, state = sosfilt(band, block, zi=state)
         blocks.append(np.square(filtered).reshape(-1, hop).mean(axis=1))
-    voice.let_go()  # a long voice is a memory map: it has been read once, and memory stays flat
+        voice.let_go()
     return np.concatenate(blocks) if blocks else np.zeros(1)

@@ -117,7 +117,6 @@ def speech_sounds(
         yield StageProgress("listen", f"Reading the lips of {names[speaker_id]}", round(done_s), round(total_s))
         path = store.cache_folder / f"sounds-{_voice_key(scene, speaker_id)}.json"
         sounds[speaker_id] = _sounds_of(heard[speaker_id], turns, path)
-        heard[speaker_id].let_go()
         done_s += sum(end - start for start, end in turns)
     yield sounds
 
