@@ -1,12 +1,15 @@
 """From the command line to a running program: set up what is missing, then hand over."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import NoReturn
 
 from engine.launcher.environment import CARRIERS, PACKAGES, TESTS, Environment, SetupError
+
+ROOM_FOR_BYTECODE = 200_000_000  # bytes free on the disk of the environment
 
 HELP = """Roundtable: one group photo and one recorded conversation become a video in which everyone talks.
 
@@ -61,6 +64,9 @@ def hand_over(environment: Environment, command: list[str], folder: Path | None)
     if variables.pop("PYTHONDONTWRITEBYTECODE", None):
         # No files beside the sources, as asked, but some place: starts take ten seconds more without bytecode.
         variables.setdefault("PYTHONPYCACHEPREFIX", str(environment.folder / "bytecode"))
+    if shutil.disk_usage(environment.folder).free < ROOM_FOR_BYTECODE:
+        # Before 3.12.8 Python keeps bytecode that a full disk cut short, and fails on it at every later start.
+        variables["PYTHONDONTWRITEBYTECODE"] = "1"
     program = [str(environment.python), *command]
     sys.stdout.flush()
     if os.name != "nt":

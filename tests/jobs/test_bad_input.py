@@ -434,7 +434,8 @@ def engine(*arguments: object, full_at: int | None = None) -> "subprocess.Popen[
 
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "engine", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"},
+        # No bytecode: under the limit Python 3.11 would keep cut files, and every later start would fail on them.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300", "PYTHONDONTWRITEBYTECODE": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
