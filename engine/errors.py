@@ -48,3 +48,15 @@ class ModelMissing(StudioError):
 
 class RenderCancelled(StudioError):
     """The creator stopped the render."""
+
+
+class UnusableCheckpoint(StudioError):
+    """A weights file is cut short, of another network, holds code, or lacks tensors."""
+
+
+class ConditioningError(StudioError):
+    """The picture, a face or a voice cannot be made into what the network takes."""
+
+
+class OutOfMemory(StudioError):
+    """The GPU or the computer has not enough memory for a render, even with every saving."""

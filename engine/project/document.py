@@ -143,6 +143,10 @@ class RenderSettings(Document):
     shift: Annotated[float, Field(ge=0.1, le=20)] = 5.0
     quantization: Literal["auto", "none", "int8", "nf4", "fp8"] = "auto"
     window: Annotated[int, Field(ge=17, le=401, description="frames per window")] = 81
+    overlap: Annotated[int, Field(ge=1, le=41, description="frames a window takes over from the one before")] = 9
+    guidance_range: Annotated[tuple[float, float], Field(description="part of the steps that is guided, 0..1")] = (0, 1)
+    step_cache: Annotated[float, Field(ge=0, le=0.5, description="how alike steps must be to skip one; 0 = off")] = 0
+    lora: str = Field("", description="a step-distilled LoRA of the catalogue, or a file")
     captions: Literal["none", "beside", "burnt-in"] = "beside"
     visible_mark: bool = False
 
