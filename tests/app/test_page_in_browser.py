@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,17 @@ def saved(server: Server) -> dict:
     return json.loads(newest.read_text())
 
 
+def turn_ids(server: Server) -> set[str]:
+    return {turn["id"] for turn in saved(server)["scene"]["turns"]}
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
 def part_of(page, name: str):
     return page.get_by_label(f"{name}: part", exact=True)
 
@@ -132,8 +144,12 @@ def test_photo_and_recording_become_a_plan_by_themselves(page, server, inputs):
     page.locator(".rt-progress").first.wait_for()
     drop(page, "sound", sound)
     page.get_by_text("6 faces, ").first.wait_for()
+    page.get_by_text("6 faces, 2 voices").first.wait_for()
+    found = turn_ids(server)
     page.get_by_role("button", name="How many people speak").click()
     choose(page, "People in the recording", "2")
+    wait_until(lambda: turn_ids(server) - found)  # listened again: until then every change is refused
+    page.locator(".rt-progress").first.wait_for(state="hidden")
     page.get_by_text("6 faces, 2 voices").first.wait_for()
     page.locator(".rt-face").nth(5).wait_for()
     page.locator(".rt-voice audio").nth(1).wait_for()
