@@ -4,54 +4,28 @@ import shutil
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine import __version__
-from engine.analysis.types import FaceDetail, Word
-from engine.analysis.visemes import SpeechSounds
-from engine.animatic.performance import PerformanceSettings, perform
-from engine.animatic.renderer import Animator, FaceRig
-from engine.cast.streams import CastStream, Evidence, build_streams
+from engine.analysis.types import Word
 from engine.cast.suggest import check
-from engine.cast.timeline import num_frames
 from engine.compositing.captions import CaptionPainter, Cue, make_cues, speaker_colours, write_captions
-from engine.compositing.framing import Framer, Framing, plan_frame
 from engine.compositing.mix import VoiceSound, cut_recording, mix_voices
 from engine.compositing.provenance import draw_mark, marked_encoding
 from engine.errors import ModelMissing, NoFacesFound, NoSpeechFound, RenderCancelled, StudioError, WriteFailed
 from engine.jobs import evidence
+from engine.jobs.animate import Frame, animate
 from engine.jobs.events import FrameReady, RenderEvent, StageProgress, TakeDone
+from engine.jobs.scene_plan import ScenePlan, plan_scene
 from engine.media.limits import MIN_RECORDING_S
-from engine.media.types import Image, Waveform
 from engine.media.write import VideoWriter
 from engine.project.atomic import PART_SUFFIX, whole_file
 from engine.project.document import Part, Project, RenderSettings, Scene, Take, TakeKind, TakeStatus
 from engine.project.store import ProjectStore
 from engine.project.takes import inputs_sha256, rendering, write_take
-
-Frame = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class ScenePlan:
-    """What a render needs, ready: the framed picture, the people in it and what each of them will do."""
-
-    scene: Scene
-    settings: RenderSettings
-    range_s: tuple[float, float]
-    framing: Framing
-    picture: Image
-    streams: list[CastStream]
-    sounds: dict[str, SpeechSounds]
-
-    @property
-    def num_frames(self) -> int:
-        return num_frames(self.range_s[1] - self.range_s[0], self.settings.frame_rate)
 
 
 def render_take(store: ProjectStore, project: Project, settings: RenderSettings) -> Generator[RenderEvent, None, None]:
@@ -122,73 +96,6 @@ def ready_to_render(scene: Scene, settings: RenderSettings) -> None:
         raise StudioError(f"The range is shorter than {MIN_RECORDING_S} s.", "Choose a longer one.")
 
 
-def plan_scene(store: ProjectStore, scene: Scene, settings: RenderSettings) -> Iterator[StageProgress | ScenePlan]:
-    """Progress, then at last the plan: everything that does not depend on how the frames are made."""
-    yield StageProgress("prepare", "Preparing the picture")
-    photo = evidence.photo_of(store, scene)
-    details = evidence.face_details(store, scene, photo)
-    yield StageProgress("separate", "Separating the voices")
-    heard = evidence.voices(store, scene)
-    sounds: dict[str, SpeechSounds] = {}
-    for step in evidence.speech_sounds(store, scene, heard):
-        if isinstance(step, StageProgress):
-            yield step
-        else:
-            sounds = step
-    range_s = _range_within(settings, heard)
-    framing = plan_frame((photo.width, photo.height), scene.faces, settings.aspect, settings.height)
-    framed = {face_id: _framed(detail, framing) for face_id, detail in details.items()}
-    yield ScenePlan(
-        scene,
-        settings,
-        range_s,
-        framing,
-        Image(Framer(framing, photo.rgb)(photo.rgb)),
-        build_streams(scene, Evidence(heard, framed), range_s),
-        sounds,
-    )
-
-
-def _range_within(settings: RenderSettings, heard: dict[str, Waveform]) -> tuple[float, float]:
-    """What is rendered, by the sound itself: a length in project.json may be edited by hand."""
-    length_s = max(voice.duration_s for voice in heard.values())
-    if settings.range_s and settings.range_s[1] > length_s + 0.05:
-        raise StudioError(f"The recording is {length_s:.1f} s long.", "Choose a range inside it.")
-    return settings.range_s or (0.0, length_s)
-
-
-def _framed(detail: FaceDetail, framing: Framing) -> FaceDetail:
-    """The same face in the pixels of the framed picture."""
-    return FaceDetail(framing.to_frame(detail.points_px).astype(np.float32), detail.blendshapes, detail.embedding)
-
-
-def animate(plan: ScenePlan) -> Iterator[Frame]:
-    """The frames of an animatic: same plan and seed, same frames, bit for bit."""
-    scene, settings = plan.scene, plan.settings
-    speaker_of = {member.face_id: member.speaker_id for member in scene.cast if member.face_id and member.speaker_id}
-    sounds = {
-        face_id: plan.sounds[speaker_id].between(*plan.range_s)
-        for face_id, speaker_id in speaker_of.items()
-        if speaker_id in plan.sounds
-    }
-    performances = perform(
-        plan.streams,
-        sounds,
-        settings.frame_rate,
-        PerformanceSettings(interaction_strength=scene.interaction_strength, seed=settings.seed),
-    )
-    rigs = [_rig(plan.picture, stream) for stream in plan.streams]
-    animator = Animator(plan.picture, rigs)
-    for index in range(plan.num_frames):
-        yield animator.frame(performances, index)
-
-
-def _rig(picture: Image, stream: CastStream) -> FaceRig | None:
-    if stream.part is Part.STILL or stream.detail is None:
-        return None
-    return FaceRig.of(picture.rgb, stream.detail.points_px, speaks=stream.part is Part.TALKS)
-
-
 def _render(
     store: ProjectStore, scene: Scene, settings: RenderSettings, take: Take
 ) -> Generator[RenderEvent, None, None]:
@@ -209,23 +116,35 @@ def _render(
         _sound_of(store, plan, folder) as sound,
         VideoWriter(video, plan.framing.size, settings.frame_rate, sound, encoding) as writer,
         ThreadPoolExecutor(max_workers=1) as behind,  # one frame is written while the next one is drawn
+        ExitStack() as stack,
     ):
         written: Future[None] = behind.submit(lambda: None)
-        for index, frame in enumerate(animate(plan)):
-            if painter:
-                frame = painter.paint(frame, (index + 0.5) / settings.frame_rate)
+        index = 0
+        frames = stack.enter_context(closing(_frames(plan)))
+        for step in frames:
+            if not isinstance(step, np.ndarray):
+                yield step
+                continue
+            frame = painter.paint(step, (index + 0.5) / settings.frame_rate) if painter else step
             if settings.visible_mark:
                 frame = draw_mark(frame)
             written.result()
             written = behind.submit(writer.write, frame)
             yield FrameReady(index, frame)
-            yield StageProgress("render", "Rendering", index + 1, plan.num_frames)
+            index += 1
         written.result()
         yield StageProgress("finish", "Finishing the file", plan.num_frames, plan.num_frames)
     if settings.captions != "none":
         write_captions(video, cues)
     take.video_path = video.relative_to(store.folder).as_posix()
     take.duration_s = round(plan.num_frames / settings.frame_rate, 3)
+
+
+def _frames(plan: ScenePlan) -> Generator[RenderEvent | Frame, None, None]:
+    """Every frame of the take in order, with progress between them."""
+    for index, frame in enumerate(animate(plan)):
+        yield frame
+        yield StageProgress("render", "Rendering", index + 1, plan.num_frames)
 
 
 @contextmanager

@@ -13,8 +13,10 @@ from engine.compositing.provenance import read_mark
 from engine.demo import demo_dialogue
 from engine.errors import ModelMissing, NoFacesFound, NoSpeechFound, StudioError, UncastSpeaker, UnreadableMedia
 from engine.jobs.analyse import add_dialogue, add_photo, analyse, draw_face
+from engine.jobs.animate import animate
 from engine.jobs.events import FrameReady, StageProgress, TakeDone
-from engine.jobs.render_scene import ScenePlan, animate, plan_scene, render_take
+from engine.jobs.render_scene import render_take
+from engine.jobs.scene_plan import ScenePlan, plan_scene
 from engine.media.probe import probe
 from engine.media.read import load_waveform
 from engine.media.types import Waveform
