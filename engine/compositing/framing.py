@@ -47,23 +47,27 @@ class Framing:
         return points
 
 
-def plan_frame(image_size: tuple[int, int], faces: Sequence[Face], aspect: str, short_side_px: int) -> Framing:
+def plan_frame(
+    image_size: tuple[int, int], faces: Sequence[Face], aspect: str, short_side_px: int, multiple_px: int = 2
+) -> Framing:
     """The framing of a photo of ``image_size`` (width, height) for an ``aspect`` of RenderSettings.
 
     As much of the photo as the shape can hold, placed so that every face is in it; nobody is cut. People too far
-    apart for the shape are all shown, smaller, before a blurred ground. Sides are even.
+    apart for the shape are all shown, smaller, before a blurred ground. Sides are multiples of ``multiple_px``; where
+    those are coarse, a narrow strip of the photo is cut off rather than everybody stretched.
     """
     width, height = image_size
-    if aspect == "photo":
-        size = _even_size(width / height, short_side_px)
+    size = _size(ASPECTS.get(aspect, width / height), short_side_px, multiple_px)
+    if aspect == "photo" and multiple_px <= 2:
         return Framing((0, 0, width, height), size, (0, 0, *size))
-    wanted = ASPECTS[aspect]
-    size = _even_size(wanted, short_side_px)
+    wanted = size[0] / size[1]
     crop_width, crop_height = min(width, height * wanted), min(height, width / wanted)
     for room in (1.0, 0.25):
         people = _people_box(faces, image_size, room)
         if people[2] - people[0] <= crop_width and people[3] - people[1] <= crop_height:
             return Framing(_placed(people, (crop_width, crop_height), image_size), size, (0, 0, *size))
+    if aspect == "photo":  # heads up to both edges: a stretch by a hair is the lesser evil
+        return Framing((0, 0, width, height), size, (0, 0, *size))
     return _fitted(_people_box(faces, image_size, 1.0), image_size, size)
 
 
@@ -86,11 +90,11 @@ class Framer:
         return frame
 
 
-def _even_size(aspect: float, short_side_px: int) -> tuple[int, int]:
+def _size(aspect: float, short_side_px: int, multiple_px: int) -> tuple[int, int]:
     width, height = (short_side_px * aspect, short_side_px) if aspect >= 1 else (short_side_px, short_side_px / aspect)
     shrink = min(1.0, MAX_LONG_SIDE_PX / max(width, height))
-    even_width, even_height = (max(2, 2 * round(side * shrink / 2)) for side in (width, height))
-    return even_width, even_height
+    sides = (max(multiple_px, multiple_px * round(side * shrink / multiple_px)) for side in (width, height))
+    return next(sides), next(sides)
 
 
 def _people_box(faces: Sequence[Face], image_size: tuple[int, int], room: float) -> tuple[float, float, float, float]:

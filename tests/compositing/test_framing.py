@@ -59,6 +59,24 @@ def test_everybody_is_in_the_frame_whole_and_undistorted(size, layout, aspect):
         assert framing.crop_px == (0, 0, *size)
 
 
+@pytest.mark.parametrize(("size", "layout"), list(itertools.product(PHOTOS, LAYOUTS)))
+@pytest.mark.parametrize("aspect", ["photo", *ASPECTS])
+def test_coarse_sizes_cost_a_strip_of_the_photo_and_no_face(size, layout, aspect):
+    faces = people(size, layout)
+    framing = plan_frame(size, faces, aspect, 480, multiple_px=16)
+    assert framing.size[0] % 16 == framing.size[1] % 16 == 0
+    x0, y0, x1, y1 = framing.crop_px
+    left, top, right, bottom = framing.inner_px
+    assert abs(((right - left) / (x1 - x0)) / ((bottom - top) / (y1 - y0)) - 1) < 0.03
+    for one in faces:
+        corners = framing.to_frame(np.array(one.box_px).reshape(2, 2))
+        assert (corners >= [left - 1, top - 1]).all()
+        assert (corners <= [right + 1, bottom + 1]).all()
+    if aspect == "photo":
+        assert framing.fills
+        assert (x1 - x0) * (y1 - y0) >= 0.96 * size[0] * size[1]
+
+
 def test_whole_photo_keeps_its_size_within_reason():
     assert plan_frame((1280, 720), [], "photo", 480).size == (854, 480)
     assert plan_frame((16000, 400), [], "photo", 480).size == (3840, 96)
