@@ -1,0 +1,230 @@
+"""Weights stored small: int8 and nf4 by bitsandbytes, fp8 by diffusers' layerwise casting.
+
+Only the large Linears of the transformer's blocks are stored small; embedders, norms, modulation and the output
+projection keep their precision. diffusers' own bitsandbytes loader wants a GPU, so the layers are swapped here, and
+the same code runs on every device.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import bitsandbytes as bnb
+import torch
+from bitsandbytes.nn import Int8Params, Params4bit
+from diffusers import WanTransformer3DModel
+from diffusers.hooks import apply_layerwise_casting_hook
+from torch import Tensor, nn
+
+QUANTIZATIONS = ("none", "int8", "nf4", "fp8")
+FP8 = torch.float8_e4m3fn
+OUTLIER_THRESHOLD = 6.0  # LLM.int8(): activation columns beyond it are multiplied in half precision
+
+QUANTIZED_PARTS = ("attn1", "attn2", "audio_attn", "ffn")
+"""The parts of a block whose Linears are stored small; they hold 97 % (1.3B) and 99 % (14B) of the weights."""
+
+KEPT_IN_FLOAT32: tuple[str, ...] = tuple(WanTransformer3DModel._keep_in_fp32_modules or ())
+"""Modules and parameters (by one part of their name) that stay float32 whatever the others are, as in diffusers."""
+
+NF4_BLOCK, NF4_STATISTICS_BLOCK = 64, 256
+NF4_TABLES_BYTES = 4 * (16 + 256 + 1)  # the two code books and the mean of the statistics, float32, per layer
+
+
+class Nf4Linear(bnb.nn.Linear4bit):
+    """A Linear4bit whose statistics follow the input: group offloading moves nothing but the packed weight."""
+
+    weight: Any
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = self.weight.quant_state
+        if state is not None and state.absmax.device != x.device:
+            state.to(x.device)
+        return super().forward(x)
+
+
+class Int8Linear(bnb.nn.Linear8bitLt):
+    """A Linear8bitLt that reads its weight where it is now: bitsandbytes keeps a second reference to the first one,
+    which goes stale when a parent module or group offloading moves the weight."""
+
+    weight: Any
+    state: Any
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.adopt_statistics()
+        self.state.CB, self.state.SCB = self.weight.data, self.state.SCB.to(x.device)
+        output = super().forward(x)
+        self.state.CB = None
+        return output
+
+    def adopt_statistics(self) -> None:
+        """Keep the row scales in one place, and no other reference to the weight."""
+        if self.weight.SCB is not None:
+            self.state.SCB = self.weight.SCB
+        self.weight.CB = self.weight.SCB = None
+
+
+def is_quantized_layer(name: str) -> bool:
+    """Whether the Linear of this name in the transformer is stored small."""
+    parts = name.split(".")
+    return len(parts) > 2 and parts[0] == "blocks" and parts[2] in QUANTIZED_PARTS
+
+
+def is_kept_in_float32(name: str, kept: Collection[str] = KEPT_IN_FLOAT32) -> bool:
+    return not set(name.split(".")).isdisjoint(kept)
+
+
+def swap_linears_(model: nn.Module, quantization: str, dtype: torch.dtype, chosen: Callable[[str], bool]) -> None:
+    """Put an empty layer of the wanted kind (on the meta device) in the place of every Linear that is ``chosen`` by
+    name; ``store_`` fills it. ``dtype`` is what the layer computes in."""
+    for name, linear in _linears(model, chosen):
+        layer = _empty_layer(linear, quantization, dtype)
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, layer)
+
+
+def store_(layer: nn.Module, leaf: str, tensor: Tensor, dtype: torch.dtype, device: torch.device | str) -> None:
+    """Make ``tensor`` the parameter ``leaf`` of ``layer`` on ``device``: packed where the layer is a small one, else
+    in ``dtype``. Never keeps a reference to ``tensor``'s memory."""
+    value = tensor.to(device=device, dtype=dtype, copy=True)
+    if isinstance(layer, Nf4Linear) and leaf == "weight":
+        packed: Any = Params4bit(value, requires_grad=False, quant_type="nf4", module=layer)
+        layer.weight = packed.to(value.device)
+    elif isinstance(layer, Int8Linear) and leaf == "weight":
+        layer.weight = _int8_parameter(value)
+        layer.adopt_statistics()
+    else:
+        stored = FP8 if hasattr(layer, "_stored_as_fp8") else dtype
+        setattr(layer, leaf, nn.Parameter(value.to(stored), requires_grad=False))
+
+
+def cast_on_use_(model: nn.Module, dtype: torch.dtype) -> None:
+    """Hook every layer stored as fp8, so that it is ``dtype`` while it computes; once all of them are filled."""
+    for layer in model.modules():
+        if hasattr(layer, "_stored_as_fp8"):
+            apply_layerwise_casting_hook(layer, FP8, dtype, non_blocking=True)
+
+
+def mark_(model: nn.Module, quantization: str) -> None:
+    """Tell peft which of its layers belong on this model."""
+    model.is_loaded_in_4bit = quantization == "nf4"  # type: ignore[assignment]
+    model.is_loaded_in_8bit = quantization == "int8"  # type: ignore[assignment]
+
+
+def quantize_(
+    model: nn.Module,
+    quantization: str,
+    dtype: torch.dtype = torch.bfloat16,
+    keep: Collection[str] = (),
+    chosen: Callable[[str], bool] | None = None,
+) -> None:
+    """Store the Linears of a loaded model small, in place and on their device, layer by layer.
+
+    ``chosen`` picks them by name (all, if None); a name with one of ``keep`` among its parts is left alone. umT5 needs
+    ``keep=("wo",)``: it casts its input to the dtype of that weight.
+    """
+    if quantization == "none":
+        return
+
+    def wanted(name: str) -> bool:
+        return not is_kept_in_float32(name, keep) and (chosen is None or chosen(name))
+
+    for name, linear in _linears(model, wanted):
+        layer = _empty_layer(linear, quantization, dtype)
+        for leaf, parameter in linear.named_parameters():
+            store_(layer, leaf, parameter.data, dtype, parameter.device)
+        layer.train(linear.training)
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, layer)
+    cast_on_use_(model, dtype)
+    mark_(model, quantization)
+
+
+def dequantized(layer: nn.Module, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(out, in): the weight that a small layer really multiplies by."""
+    weight: Any = layer.weight
+    if isinstance(layer, Nf4Linear):
+        return bnb.functional.dequantize_4bit(weight.data, weight.quant_state).to(dtype)
+    if isinstance(layer, Int8Linear):
+        layer.adopt_statistics()
+        return (weight.data.float() * layer.state.SCB.to(weight.device)[:, None] / 127).to(dtype)
+    return weight.data.to(dtype)
+
+
+def weights_bytes(model: nn.Module) -> int:
+    """Bytes that the parameters of ``model`` really take, statistics of small layers included."""
+    storages = {}
+    for tensor in _stored_tensors(model):
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+    return sum(storages.values())
+
+
+def predicted_weights_bytes(
+    shapes: Mapping[str, Sequence[int]],
+    quantization: str,
+    dtype: torch.dtype,
+    kept: Collection[str] = KEPT_IN_FLOAT32,
+) -> int:
+    """Bytes that a transformer with parameters of these names (ours) and ``shapes`` takes: the exact ``weights_bytes``
+    of what ``load_transformer`` makes of it."""
+    return sum(_parameter_bytes(name, shape, quantization, dtype, kept) for name, shape in shapes.items())
+
+
+def _parameter_bytes(
+    name: str, shape: Sequence[int], quantization: str, dtype: torch.dtype, kept: Collection[str]
+) -> int:
+    count, (owner, _, leaf) = math.prod(shape), name.rpartition(".")
+    if is_kept_in_float32(name, kept):
+        return 4 * count
+    if quantization == "none" or not _is_small(owner, leaf, shape):
+        return dtype.itemsize * count
+    if quantization == "fp8":
+        return count
+    if leaf == "bias":
+        return dtype.itemsize * count
+    return count + 4 * shape[0] if quantization == "int8" else _nf4_bytes(count)
+
+
+def _is_small(owner: str, leaf: str, shape: Sequence[int]) -> bool:
+    # Norms inside an attention share its name; they alone have one-dimensional weights.
+    is_linear = len(shape) == 2 or (leaf == "bias" and "norm" not in owner)
+    return is_linear and is_quantized_layer(owner)
+
+
+def _nf4_bytes(count: int) -> int:
+    blocks = math.ceil(count / NF4_BLOCK)
+    return math.ceil(count / 2) + blocks + 4 * math.ceil(blocks / NF4_STATISTICS_BLOCK) + NF4_TABLES_BYTES
+
+
+def _linears(model: nn.Module, chosen: Callable[[str], bool]) -> list[tuple[str, nn.Linear]]:
+    return [(name, module) for name, module in model.named_modules() if type(module) is nn.Linear and chosen(name)]
+
+
+def _empty_layer(linear: nn.Linear, quantization: str, dtype: torch.dtype) -> nn.Module:
+    size = (linear.in_features, linear.out_features, linear.bias is not None)
+    if quantization == "nf4":
+        return Nf4Linear(*size, compute_dtype=dtype, quant_type="nf4", device="meta").eval()
+    if quantization == "int8":
+        return Int8Linear(*size, has_fp16_weights=False, threshold=OUTLIER_THRESHOLD, device="meta").eval()
+    if quantization == "fp8":
+        layer = nn.Linear(*size, device="meta").eval()
+        layer._stored_as_fp8 = True  # type: ignore[assignment]
+        return layer
+    raise ValueError(f"{quantization!r} is none of {', '.join(QUANTIZATIONS)}")
+
+
+def _int8_parameter(value: Tensor) -> Int8Params:
+    packed, scales, _ = bnb.functional.int8_vectorwise_quant(value.to(torch.float16))
+    return Int8Params(packed, requires_grad=False, has_fp16_weights=False, CB=packed, SCB=scales)
+
+
+def _stored_tensors(model: nn.Module) -> Iterator[Tensor]:
+    for module in model.modules():
+        if isinstance(module, Int8Linear):
+            module.adopt_statistics()
+            yield module.state.SCB
+        for parameter in module.parameters(recurse=False):
+            yield parameter.data
+            state: Any = getattr(parameter, "quant_state", None)
+            if state is not None:
+                yield from (state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code)
