@@ -115,24 +115,24 @@ def _add_block(form: str, name: str, linears: dict[str, tuple[int, ...]], scales
     scales |= {f"{norm}!": WIDTH for norm in bare}  # "!": a scale without a shift
 
 
-def image_encoder_tensors(num_layers: int = 3, seed: int = 2) -> dict[str, Tensor]:
+def image_encoder_tensors(num_layers: int = 3, width: int = IMAGE_WIDTH, seed: int = 2) -> dict[str, Tensor]:
     """A random CLIP as the XLM-R ViT-H/14 file has it: the picture tower, a few tensors of the text tower, a scale."""
     linears: dict[str, tuple[int, ...]] = {}
-    scales = {"visual.pre_norm": IMAGE_WIDTH, "visual.post_norm": IMAGE_WIDTH}
+    scales = {"visual.pre_norm": width, "visual.post_norm": width}
     for layer in range(num_layers):
         name = f"visual.transformer.{layer}"
         linears |= {
-            f"{name}.attn.to_qkv": (3 * IMAGE_WIDTH, IMAGE_WIDTH),
-            f"{name}.attn.proj": (IMAGE_WIDTH, IMAGE_WIDTH),
-            f"{name}.mlp.0": (2 * IMAGE_WIDTH, IMAGE_WIDTH),
-            f"{name}.mlp.2": (IMAGE_WIDTH, 2 * IMAGE_WIDTH),
+            f"{name}.attn.to_qkv": (3 * width, width),
+            f"{name}.attn.proj": (width, width),
+            f"{name}.mlp.0": (2 * width, width),
+            f"{name}.mlp.2": (width, 2 * width),
         }
-        scales |= {f"{name}.norm1": IMAGE_WIDTH, f"{name}.norm2": IMAGE_WIDTH}
+        scales |= {f"{name}.norm1": width, f"{name}.norm2": width}
     tables = {
-        "visual.patch_embedding.weight": (IMAGE_WIDTH, 3, 14, 14),
-        "visual.cls_embedding": (1, 1, IMAGE_WIDTH),
-        "visual.pos_embedding": (1, 257, IMAGE_WIDTH),
-        "visual.head": (IMAGE_WIDTH, 24),
+        "visual.patch_embedding.weight": (width, 3, 14, 14),
+        "visual.cls_embedding": (1, 1, width),
+        "visual.pos_embedding": (1, 257, width),
+        "visual.head": (width, 24),
         "textual.token_embedding.weight": (40, 16),
     }
     return _random(linears, scales, tables, seed) | {"log_scale": torch.tensor(2.66)}
