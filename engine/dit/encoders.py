@@ -6,7 +6,7 @@ Letters: C channels · F video frames · T latent frames · H W latent sides · 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class VideoCoder:
 
     def __init__(self, vae: nn.Module, device: torch.device | str = "cpu", tiling: bool = False) -> None:
         self.device = torch.device(device)
-        self._vae: Any = vae.eval().to(self.device)
+        self._vae = cast(Any, vae.eval().to(self.device))
         if tiling:
             self._vae.enable_tiling()
         config, shape = self._vae.config, (1, -1, 1, 1, 1)
