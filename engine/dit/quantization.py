@@ -12,9 +12,10 @@ from typing import Any
 import bitsandbytes as bnb
 import torch
 from bitsandbytes.nn import Int8Params, Params4bit
-from diffusers import WanTransformer3DModel
 from diffusers.hooks import apply_layerwise_casting_hook
 from torch import Tensor, nn
+
+from engine.dit.transformer import AnyTalkerTransformer3DModel
 
 QUANTIZATIONS = ("none", "int8", "nf4", "fp8")
 FP8 = torch.float8_e4m3fn
@@ -23,8 +24,8 @@ OUTLIER_THRESHOLD = 6.0  # LLM.int8(): activation columns beyond it are multipli
 QUANTIZED_PARTS = ("attn1", "attn2", "audio_attn", "ffn")
 """The parts of a block whose Linears are stored small; they hold 97 % (1.3B) and 99 % (14B) of the weights."""
 
-KEPT_IN_FLOAT32: tuple[str, ...] = tuple(WanTransformer3DModel._keep_in_fp32_modules or ())
-"""Modules and parameters (by one part of their name) that stay float32 whatever the others are, as in diffusers."""
+KEPT_IN_FLOAT32: tuple[str, ...] = tuple(AnyTalkerTransformer3DModel._keep_in_fp32_modules)
+"""Modules and parameters (by one part of their name) that stay float32 whatever the others are."""
 
 NF4_BLOCK, NF4_STATISTICS_BLOCK = 64, 256
 NF4_TABLES_BYTES = 4 * (16 + 256 + 1)  # the two code books and the mean of the statistics, float32, per layer
