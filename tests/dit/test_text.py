@@ -82,10 +82,14 @@ def test_padding_to_512_and_cutting_off_again_changes_nothing(model, tmp_path):
     assert (load_prompt_encoder(model, tmp_path)(PROMPT) - padded).abs().max() < 1e-5
 
 
-def test_tokens_are_sentencepieces_own_and_an_end(model):
+@pytest.mark.parametrize("files", [("spiece.model",), ("spiece.model", "tokenizer.json", "tokenizer_config.json")])
+def test_tokens_are_sentencepieces_own_and_an_end(model, tmp_path, files):
+    """With the published folder's files, and where only the sentencepiece model is there."""
+    for name in files:
+        (tmp_path / name).write_bytes((model.tokenizer / name).read_bytes())
     pieces = SentencePieceProcessor(model_file=str(model.tokenizer / "spiece.model"))
     for prompt in (PROMPT, "warm light, 中 and ünknown", ""):
-        assert load_tokenizer(model.tokenizer)(prompt)["input_ids"] == [*pieces.encode(prompt), 1]
+        assert load_tokenizer(tmp_path)(prompt)["input_ids"] == [*pieces.encode(prompt), 1]
 
 
 @pytest.mark.parametrize(
@@ -181,6 +185,7 @@ def test_missing_or_damaged_parts_are_named_with_a_remedy(model, tmp_path):
     write_tokenizer(folder)
     whole = (folder / "spiece.model").read_bytes()
     (folder / "spiece.model").write_bytes(whole[: len(whole) // 2])
+    (folder / "tokenizer.json").write_text("{")
     with pytest.raises(UnusableCheckpoint, match="tokenizer"):
         load_prompt_encoder(TextModel(model.encoder, folder), tmp_path / "cache")(PROMPT)
 

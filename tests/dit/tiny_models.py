@@ -14,6 +14,8 @@ from golden_vectors import below, read
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.dit.text import load_tokenizer
+
 WAN_FOLDER = "Wan2.1-Fun-V1.1-1.3B-InP"
 T5_FILE = f"{WAN_FOLDER}/models_t5_umt5-xxl-enc-bf16.pth"
 VAE_FILE = f"{WAN_FOLDER}/Wan2.1_VAE.pth"
@@ -168,7 +170,8 @@ def write_tokenizer(folder: Path) -> None:
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "spiece.model").write_bytes(trained.getvalue())
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T5Tokenizer"}))
+    load_tokenizer(folder).save_pretrained(folder)
+    (folder / "special_tokens_map.json").write_text(json.dumps({"eos_token": "</s>", "pad_token": "<pad>"}))
 
 
 def write_speech_encoder(folder: Path) -> None:
