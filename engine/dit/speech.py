@@ -5,7 +5,6 @@ to the video's frame rate BEFORE projection and transformer. Letters: N conv fra
 C conv channels · K layers · D width.
 """
 
-import json
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -17,18 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from transformers import Wav2Vec2Config, Wav2Vec2Model
+from transformers import Wav2Vec2Model
 
-from engine.dit.weight_files import fill, read_weights
-from engine.errors import ConditioningError, ModelMissing, UnusableCheckpoint
+from engine.dit.speech_files import SAMPLE_RATE, load_wav2vec2
+from engine.errors import ConditioningError
 from engine.media.types import Waveform
 
-SAMPLE_RATE = 16_000
 FRAMES_AROUND = 2  # a window of five: two frames before and two after
 PIECE_S, CONTEXT_S = 10.0, 5.0  # wav2vec2 learnt on utterances of this order; its positions reach 2.7 s at 24 frames/s
 _VARIANCE_FLOOR = 1e-7  # of the published feature extractor
 _READ_AT_ONCE = SAMPLE_RATE * 20
-_TRACKS_KEPT, _PIECES_KEPT_PER_TRACK = 64, 2
+_TRACKS_KEPT, _PIECES_KEPT_PER_TRACK = 32, 2
 
 
 @dataclass(frozen=True)
@@ -187,70 +185,11 @@ class SpeechEncoder:
 
 
 def load_speech_encoder(folder: Path, device: torch.device | str = "cpu") -> SpeechEncoder:
-    """wav2vec2 from a folder laid out like facebook/wav2vec2-base-960h; a recognition head in it is left out.
+    """wav2vec2 from a folder laid out like facebook/wav2vec2-base-960h.
 
     Raises ModelMissing where a file is not there; UnusableCheckpoint where one is damaged or of another kind.
     """
-    config = _config(folder)
-    path = folder / "model.safetensors"
-    if not path.is_file():
-        path = folder / "pytorch_model.bin"
-    weights = _renamed(read_weights(path))
-    layers = {name.split(".")[2] for name in weights if name.startswith("encoder.layers.")}
-    if len(layers) != config.num_hidden_layers:
-        raise UnusableCheckpoint(
-            f"{path.name} has {len(layers)} layers; its config.json names {config.num_hidden_layers}.",
-            "Fetch the whole folder again with `python launch.py models get`.",
-        )
-    weights.setdefault("masked_spec_embed", torch.zeros(config.hidden_size))  # used in training only
-    with torch.device("meta"):
-        model = Wav2Vec2Model(config)
-    fill(model, weights, path, torch.float32)
-    return SpeechEncoder(model, device)
-
-
-def _config(folder: Path) -> Wav2Vec2Config:
-    described = _json(folder / "config.json")
-    prepared = _json(folder / "preprocessor_config.json")
-    wanted = {"model_type": "wav2vec2", "feat_extract_norm": "group", "do_stable_layer_norm": False}
-    found = {"feat_extract_norm": "group", "do_stable_layer_norm": False} | described
-    other = [f"{name} = {found.get(name)!r}" for name, value in wanted.items() if found.get(name) != value]
-    if not prepared.get("do_normalize", True) or prepared.get("sampling_rate", SAMPLE_RATE) != SAMPLE_RATE:
-        other.append("another preparation of the sound")
-    if other:
-        raise UnusableCheckpoint(
-            f"{folder.name} is not the speech encoder that the network was trained with: it has {', '.join(other)}.",
-            "Put facebook/wav2vec2-base-960h there.",
-        )
-    try:
-        return Wav2Vec2Config.from_dict(described)
-    except (TypeError, ValueError) as error:
-        raise UnusableCheckpoint(f"{folder.name}/config.json is damaged: {error}", "Fetch it again.") from error
-
-
-def _json(path: Path) -> dict[str, object]:
-    if not path.is_file():
-        raise ModelMissing(f"{path} is not here.", "`python launch.py models` lists what is missing and how to get it.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise UnusableCheckpoint(f"{path} cannot be read: {error}", "Fetch it again.") from error
-    if not isinstance(content, dict):
-        raise UnusableCheckpoint(f"{path} does not describe a model.", "Fetch it again.")
-    return content
-
-
-def _renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names of the encoder alone, with torch's present names of a normed weight's two parts."""
-    newer = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
-    renamed = {}
-    for name, tensor in weights.items():
-        short = name.removeprefix("wav2vec2.")
-        for old, new in newer.items():
-            short = short.replace(f"pos_conv_embed.conv.{old}", f"pos_conv_embed.conv.{new}")
-        if not short.startswith("lm_head."):
-            renamed[short] = tensor
-    return renamed
+    return SpeechEncoder(load_wav2vec2(folder), device)
 
 
 @dataclass(frozen=True)

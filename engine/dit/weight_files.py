@@ -104,9 +104,17 @@ def _tensors(content: object, path: Path) -> dict[str, Tensor]:
             content = content[key]
     named = content.items() if isinstance(content, dict) else ()
     tensors = {name: value for name, value in named if isinstance(name, str) and isinstance(value, Tensor)}
-    if not tensors:
-        raise UnusableCheckpoint(f"{path.name} holds no named tensors.", _FETCH_AGAIN)
+    # A few bytes can be declared a tensor of any size (by strides of 0), which would fill the memory when it is copied.
+    hollow = [name for name, tensor in tensors.items() if not _is_plain(tensor)]
+    if hollow or not tensors:
+        found = f"tensors that are not stored in full ({_some(hollow)})" if hollow else "no named tensors"
+        raise UnusableCheckpoint(f"{path.name} holds {found}.", _FETCH_AGAIN)
     return tensors
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    dense = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_complex()
+    return dense and tensor.nbytes <= tensor.untyped_storage().nbytes()
 
 
 def _first_line(error: Exception) -> str:

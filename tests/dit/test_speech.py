@@ -229,7 +229,11 @@ def test_folders_that_hold_something_else_are_refused_with_a_remedy(folder, tmp_
         {"config__json": b"{"},
         {"config__json": json.dumps(config | {"feat_extract_norm": "layer"}).encode()},
         {"config__json": json.dumps(config | {"num_hidden_layers": 10**9}).encode()},
+        {"config__json": json.dumps(config | {"num_hidden_layers": "12"}).encode()},
+        {"config__json": json.dumps(config | {"conv_stride": [10**9] * 7}).encode()},
+        {"config__json": json.dumps(config | {"num_attention_heads": 0}).encode()},
         {"config__json": json.dumps(config | {"hidden_size": 64}).encode()},
+        {"config__json": json.dumps(config | {"hidden_size": "wide"}).encode()},
         {"preprocessor_config__json": json.dumps({"do_normalize": False}).encode()},
         {"model__safetensors": whole[: len(whole) // 2]},
         {"model__safetensors": b""},
@@ -238,6 +242,14 @@ def test_folders_that_hold_something_else_are_refused_with_a_remedy(folder, tmp_
         with pytest.raises(UnusableCheckpoint) as refused:
             load_speech_encoder(tmp_path)
         assert refused.value.remedy
+
+
+def test_a_tensor_that_claims_to_be_larger_than_its_file_is_refused(folder, tmp_path):
+    _damaged(folder, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({"encoder.layer_norm.bias": torch.zeros(1).expand(10**12)}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(UnusableCheckpoint, match="not stored in full"):
+        load_speech_encoder(tmp_path)
 
 
 class _Code:
