@@ -142,7 +142,7 @@ class NetworkSize:
         """Operations of one forward as the reference does it: keys anew, every token attends to every key."""
         num_tokens, frames = shape.latent.num_tokens, shape.num_frames
         keys_seen = FACE_TOKENS + self.num_audio_tokens if self.is_legacy else self.person_keys(frames)
-        person = 4 * num_tokens * keys_seen * self.dim * self.num_layers
+        person = 4.0 * num_tokens * keys_seen * self.dim * self.num_layers
         if self.is_legacy:  # its attention has a query and an output of its own, once for everybody
             person += 4 * num_tokens * self.dim**2 * self.num_layers / max(num_people, 1)
         return self._picture_flops(shape) + num_people * person + self.keys_flops(frames, num_people)

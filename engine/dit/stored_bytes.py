@@ -1,6 +1,7 @@
 """Bytes that a network's weights take, by how they are stored: the arithmetic of quantization.py, without torch."""
 
 from collections.abc import Mapping
+from functools import cache
 from math import ceil, prod
 
 from engine.dit.network_size import NetworkSize, Shape
@@ -25,16 +26,19 @@ def network_bytes(size: NetworkSize, quantization: str, dtype: str) -> int:
     return outer_bytes(size, dtype) + size.num_layers * block_bytes(size, quantization, dtype)
 
 
+@cache
 def block_bytes(size: NetworkSize, quantization: str, dtype: str) -> int:
     """Bytes of one block's weights."""
     return stored_bytes({f"blocks.0.{name}": shape for name, shape in size.block_tensors.items()}, quantization, dtype)
 
 
+@cache
 def outer_bytes(size: NetworkSize, dtype: str) -> int:
     """Bytes of the weights outside the blocks, which are never stored small."""
     return stored_bytes(size.outer_tensors, "none", dtype)
 
 
+@cache
 def lora_bytes(size: NetworkSize, dtype: str, rank: int = LORA_RANK) -> int:
     """Bytes of a LoRA on every Linear of the blocks, kept beside them."""
     sides = sum(sum(shape) for name, shape in size.block_tensors.items() if len(shape) == 2 and _is_linear(name))
