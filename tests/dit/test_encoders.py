@@ -8,6 +8,7 @@ from golden_vectors import below, read
 from tiny_models import IMAGE_WIDTH, image_encoder_tensors, save_pth
 from torch.nn import functional
 
+from engine.dit import encoders
 from engine.dit.encoders import VideoCoder, clip_pixels, load_image_encoder, load_vae
 from engine.errors import ModelMissing, UnusableCheckpoint
 
@@ -138,6 +139,24 @@ def test_only_what_is_needed_of_a_clip_file_is_loaded(clip_file):
     model = load_image_encoder(clip_file)._model
     assert model.config.num_hidden_layers == 2  # of three: the last one's output is never used
     assert not [name for name, _ in model.named_parameters() if "text" in name]
+
+
+def test_the_published_tower_is_inferred_from_its_tensors(tmp_path, monkeypatch):
+    """Names and shapes of the real file, without its 5 GB; how many parameters it has is known (spec. A.1)."""
+    published = image_encoder_tensors(num_layers=1, width=1280)
+    shapes = {name: tuple(tensor.shape) for name, tensor in published.items() if name.startswith("visual.")}
+    shapes["visual.head"] = (1280, 1024)
+    for part in ("attn.to_qkv", "attn.proj", "mlp.0", "mlp.2", "norm1", "norm2"):
+        for leaf in ("weight", "bias"):
+            one = shapes[f"visual.transformer.0.{part}.{leaf}"]
+            wide = tuple(5120 if side == 2560 else side for side in one)
+            shapes |= {f"visual.transformer.{layer}.{part}.{leaf}": wide for layer in range(32)}
+    weights = {name: torch.empty(shape, dtype=torch.float16, device="meta") for name, shape in shapes.items()}
+    assert sum(tensor.numel() for tensor in weights.values()) == 632_076_800
+    monkeypatch.setattr(encoders, "read_weights", lambda path: weights)
+    config = load_image_encoder(tmp_path / "clip.pth", device="meta", dtype=torch.float16)._model.config
+    assert (config.num_hidden_layers, config.num_attention_heads, config.patch_size) == (31, 16, 14)
+    assert config.intermediate_size == 5120
 
 
 def test_a_clip_file_of_another_kind_is_refused(tmp_path):

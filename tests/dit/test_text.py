@@ -194,3 +194,19 @@ def test_a_tokenizer_of_another_encoder_is_noticed(model, tmp_path):
     small = WEIGHTS | {"token_embedding.weight": WEIGHTS["token_embedding.weight"][:9]}
     with pytest.raises(UnusableCheckpoint, match="belong together"):
         load_prompt_encoder(TextModel(save_pth(tmp_path / "e.pth", small), model.tokenizer), tmp_path)(PROMPT)
+
+
+def test_the_published_encoder_is_inferred_from_its_tensors(model, monkeypatch):
+    """Names and shapes of the real file, without its 11 GB; how many parameters it has is known (spec. A.1)."""
+    width, inner, hidden = 4096, 4096, 10_240
+    shapes = {"token_embedding.weight": (256_384, width), "norm.weight": (width,)}
+    for layer in range(24):
+        block = {f"attn.{part}": (inner, width) for part in "qkvo"} | {"norm1": (width,), "norm2": (width,)}
+        block |= {"ffn.gate.0": (hidden, width), "ffn.fc1": (hidden, width), "ffn.fc2": (width, hidden)}
+        block["pos_embedding.embedding"] = (32, 64)
+        shapes |= {f"blocks.{layer}.{name}.weight": shape for name, shape in block.items()}
+    weights = {name: torch.empty(shape, dtype=torch.bfloat16, device="meta") for name, shape in shapes.items()}
+    monkeypatch.setattr(text, "read_weights", lambda path: weights)
+    encoder = load_text_encoder(TextModel(model.encoder, model.tokenizer, device="meta"))
+    assert sum(parameter.numel() for parameter in encoder.parameters()) == 5_680_910_336
+    assert (encoder.config.num_heads, encoder.config.d_kv, encoder.dtype) == (64, 64, torch.bfloat16)
