@@ -72,10 +72,10 @@ def forward_bytes(size: NetworkSize, shape: VideoShape, num_people: int, storage
     num_tokens, width = shape.latent.num_tokens, size.dim * storage.itemsize
     states = num_tokens * width
     moments = [num_tokens * size.dim * _ATTENTION_BYTES[storage.itemsize], _feed_forward_bytes(size, shape, storage)]
-    if num_people or not keep_keys:
-        rows = 2 * min(_ROW_KEYS, _row_keys(size, shape, num_people)) * width
-        made_anew = 0 if keep_keys else 3 * _all_keys(size, shape, num_people) * width
-        moments.append(6 * states + rows + made_anew)
+    made_anew = 0 if keep_keys else 3 * _all_keys(size, shape, num_people) * width
+    rows = 2 * min(_ROW_KEYS, _row_keys(size, shape, num_people)) * width
+    # Prompt, picture and people share a query and a sum; the legacy form's people have their own, of few tokens.
+    moments += [5 * states + made_anew, (2 if size.is_legacy else 5) * states + rows + made_anew]
     rotary = 2 * 4 * num_tokens * size.attention_head_dim
     largest = max(prod(tensor) for tensor in size.block_tensors.values())
     unpacked = largest * storage.itemsize if storage.quantization in ("nf4", "fp8") else 0
