@@ -6,7 +6,7 @@ Contacts (lips shut on p b m, lip under teeth on f v, tongue on th l) are never 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,7 @@ _TONGUE = {"TH": 1.0, "DH": 1.0, "L": 0.8, "N": 0.3, "T": 0.25, "D": 0.3}
 _BLUR_S = 0.04
 _HOLD_S = 0.042  # one frame at 25 a second, wherever the frames fall
 _CONTACT_RAMP_S = 0.045
+_UNRELEASED_S = 0.12
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def mouth_curves(sounds: SpeechSounds | None, prosody: Prosody, gate: Curve, clo
     sounds = sounds or SpeechSounds([], [], [])
     times_s = clock.times_s
     active = gate * _at(times_s, prosody.active)
-    press = _contacts(sounds.aligned, PRESSED, clock)
+    press = _contacts(_held_into_silence(sounds.aligned), PRESSED, clock)
     tuck = _contacts(sounds.aligned, _TUCKED, clock) * (1 - press)
     width, rounding = _lips(sounds.aligned, len(prosody.loudness))
     jaw = _at(times_s, _jaw(sounds, prosody.loudness)) * (1 - press) * (1 - 0.7 * tuck)
@@ -124,6 +125,17 @@ def _sampled(phones: Sequence[Phone], num_values: int) -> NDArray[np.float32]:
 
 def _row(shape: Shape) -> tuple[float, float, float, float]:
     return shape.jaw, shape.width, shape.round, shape.pull
+
+
+def _held_into_silence(phones: Sequence[Phone]) -> list[Phone]:
+    """Lips that shut on the last sound before a pause stay shut into it: a final p, b or m is not let go of."""
+    after_each = [*phones[1:], Phone(0.0, 0.0, "")]
+    return [
+        replace(phone, end_s=min(phone.end_s + _UNRELEASED_S, after.end_s))
+        if phone.label in PRESSED and after.label == "SIL"
+        else phone
+        for phone, after in zip(phones, after_each, strict=False)
+    ]
 
 
 def _contacts(phones: Sequence[Phone], sizes: Mapping[str, float], clock: FrameClock) -> Curve:

@@ -2,7 +2,9 @@
 
 import ctypes
 import ctypes.util
+from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -34,26 +36,29 @@ class _Event(ctypes.Structure):
     )
 
 
-@lru_cache(maxsize=1)
-def espeak():
-    """The library, set to hand back sound and phoneme events; once a process, as it cannot be started twice."""
+@lru_cache(maxsize=8)
+def said(text, voice="en-us"):
+    """(Waveform, phones with espeak's own names and times) of ``text``: always the same.
+
+    In a process of its own, as what espeak-ng said before changes how it says the next sentence.
+    """
     name = ctypes.util.find_library("espeak-ng")
     if not name:
         pytest.skip("the espeak-ng library is not installed")
-    library = ctypes.CDLL(name)
-    synchronous, phoneme_events = 2, 1
-    rate = library.espeak_Initialize(synchronous, 0, None, phoneme_events)
-    if rate != 22050:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+        spoken = apart.submit(_speak, name, text, voice).result()
+    if spoken is None:
         pytest.skip("espeak-ng has no voices here")
-    return library
+    return spoken
 
 
-@lru_cache(maxsize=8)
-def said(text, voice="en-us"):
-    """(Waveform, phones with espeak's own names and times) of ``text``."""
+def _speak(library_name, text, voice):
     from scipy.signal import resample_poly
 
-    library, blocks, events = espeak(), [], []
+    library, blocks, events = ctypes.CDLL(library_name), [], []
+    synchronous, phoneme_events = 2, 1
+    if library.espeak_Initialize(synchronous, 0, None, phoneme_events) != 22050:
+        return None
     kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
     @kind
