@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from face_photos import group_of_six
 
 from engine.analysis.faces import detect_faces
 from engine.analysis.following import KnownFace, follow_faces
 from engine.media.types import Image
-from tests.analysis.face_photos import group_of_six
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+from skimage.data import astronaut
 
 from engine.compositing.colour import ColourMatch
-from tests.analysis.face_photos import astronaut
 
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
-    return astronaut().rgb
+    return astronaut()
 
 
 def still(photo: np.ndarray, num_frames: int = 30) -> np.ndarray:
