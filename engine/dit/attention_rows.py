@@ -19,6 +19,7 @@ from engine.dit.shapes import TIME_STRIDE
 
 AudioForm = Literal["afca", "legacy"]
 MAX_BATCH_KEYS = 2**14  # bounds what a batch copies: 335 MB of keys and values at the 14B's width
+MAX_BATCH_KEYS_CPU = 2**9  # a processor has nothing of large batches, and copies best what its cache holds
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,14 @@ def row_batches(
 
     ``frame_S``: the latent frame of every token. Tokens may be any part of the video's, in any order.
     """
+    most_keys = MAX_BATCH_KEYS_CPU if weights_PS.device.type == "cpu" else MAX_BATCH_KEYS
     alike: dict[tuple[int, int], list[_Row]] = {}
     for weights_S, person in zip(weights_PS.cpu(), people, strict=True):
         for row in _rows(weights_S, frame_S.cpu(), person, form):
             alike.setdefault((len(row.keys), (len(row.tokens) - 1).bit_length()), []).append(row)
     batches = []
     for (num_keys, _), rows in alike.items():
-        step = max(1, MAX_BATCH_KEYS // num_keys)
+        step = max(1, most_keys // num_keys)
         for start in range(0, len(rows), step):
             batches.append(_batch(rows[start : start + step], weights_PS.device, dtype))
     return tuple(batches)
