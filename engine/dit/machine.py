@@ -141,9 +141,9 @@ def in_gb(num_bytes: float) -> str:
 
 
 def this_machine() -> Machine:
-    """This machine now. Where torch is not loaded it is asked in a process of its own, which takes seconds: to look at
-    a GPU costs half a gigabyte of it for as long as the process lives."""
-    if "torch" in sys.modules:
+    """This machine now. Unless this process works on a GPU already, another one is started to look: it takes seconds,
+    but whoever looks at a GPU takes half a gigabyte of it for as long as he lives."""
+    if _may_look_itself():
         return _measured()
     command = [sys.executable, "-m", "engine.dit.machine"]
     try:
@@ -153,6 +153,11 @@ def this_machine() -> Machine:
         return _from_json(json.loads(answer.stdout.splitlines()[-1]))
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return _without_gpus("torch could not be asked about GPUs")
+
+
+def _may_look_itself() -> bool:
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and (torch.cuda.is_initialized() or not torch.cuda.is_available())
 
 
 def _measured() -> Machine:
