@@ -10,7 +10,7 @@ from typing import Literal
 
 from engine.dit.network_size import FACE_TOKENS, FRAMES_SEEN, IMAGE_TOKENS, VAE_PARAMETERS, NetworkSize
 from engine.dit.shapes import VideoShape
-from engine.dit.stored_bytes import DTYPE_BYTES, block_bytes, lora_bytes, network_bytes, outer_bytes
+from engine.dit.stored_bytes import DTYPE_BYTES, block_bytes, lora_bytes, network_bytes, outer_bytes, pinned_bytes
 
 Offload = Literal["none", "model", "group"]
 """What stays on the GPU: everything; one network at a time (transformer, video decoder); one block at a time."""
@@ -32,12 +32,14 @@ _STATE_BYTES_PER_TOKEN = 4 * 4 * 180  # latents, condition, noise, solver histor
 
 @dataclass(frozen=True)
 class Storage:
-    """How the weights are held: names as in RenderSettings and MemoryPlan; ``lora``: one lies beside the blocks."""
+    """How the weights are held: names as in RenderSettings and MemoryPlan; ``lora``: one lies beside the blocks;
+    ``pinned``: what is offloaded waits in page-locked memory."""
 
     quantization: str = "none"
     dtype: str = "bfloat16"
     offload: Offload = "none"
     lora: bool = False
+    pinned: bool = False
 
     @property
     def itemsize(self) -> int:
@@ -48,6 +50,16 @@ def weights_bytes(size: NetworkSize, storage: Storage) -> int:
     """All weights of the transformer, wherever they are."""
     beside = lora_bytes(size, storage.dtype) if storage.lora else 0
     return network_bytes(size, storage.quantization, storage.dtype) + beside
+
+
+def weights_in_ram_bytes(size: NetworkSize, storage: Storage) -> int:
+    """What the transformer takes of the computer's memory beside a GPU."""
+    if storage.offload == "none":
+        return 0
+    if not storage.pinned:
+        return weights_bytes(size, storage)
+    beside = lora_bytes(size, storage.dtype) if storage.lora else 0
+    return pinned_bytes(size, storage.quantization, storage.dtype) + beside
 
 
 def weights_on_device_bytes(size: NetworkSize, storage: Storage) -> int:

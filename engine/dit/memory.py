@@ -20,7 +20,8 @@ LEAST_WINDOW = 17
 MARGIN, LEAST_MARGIN_BYTES = 0.03, 2**28  # of the free memory, left untouched
 WORTHWHILE = 0.95  # a thriftier plan is to need at most this share of memory, where there is one
 
-BUS_BYTES_PER_S = 12e9  # from pinned memory over 16 lanes of PCIe 3, or 8 of PCIe 4
+BUS_BYTES_PER_S = 12e9  # from page-locked memory over 16 lanes of PCIe 3, or 8 of PCIe 4
+UNPINNED_BYTES_PER_S = 3e9  # what is not page-locked is copied to where it is, first
 _GROUP_OVERHEAD = 1.05  # blocks arrive while others compute, but not for nothing
 _VAE_DECODE_FLOPS, _VAE_ENCODE_FLOPS = 8.7e6, 5.2e6  # per px and frame, counted on the real VAE
 _VAE_SPEED = 0.35  # of what the transformer reaches: float32, and narrow layers that wait for memory
@@ -41,8 +42,9 @@ class MemoryPlan:
     """How one window of ``window`` frames is rendered here, and what that takes.
 
     ``device`` as torch names it; ``dtype``: what is computed in; ``quantization``: how the blocks' weights are stored;
-    ``offload``: see footprint.Offload; ``keep_keys``: see Streams. ``peak_bytes``: of the device (of the computer,
-    without a GPU); ``weights_bytes``: all of the transformer's; ``ram_bytes``: of the computer; ``seconds`` and
+    ``offload``: see footprint.Offload; ``pinned``: blocks that are offloaded wait in page-locked memory, from where the
+    next comes while one computes; ``keep_keys``: see Streams. ``peak_bytes``: of the device (of the computer, without
+    a GPU); ``weights_bytes``: all of the transformer's; ``ram_bytes``: of the computer; ``seconds`` and
     ``seconds_per_step``: estimates for one window. ``reasons``: a sentence for each saving.
     """
 
@@ -50,6 +52,7 @@ class MemoryPlan:
     dtype: str
     quantization: str
     offload: Offload
+    pinned: bool
     vae_tiling: bool
     keep_keys: bool
     window: int
@@ -142,9 +145,11 @@ class _Ladder:
         """Every combination; on a CPU nothing is offloaded, and weights are stored small only where that was asked."""
         gpu, asked = self.machine.gpu is not None, self.settings.quantization
         forms = (asked,) if asked != "auto" else tuple(_COARSENESS) if gpu else ("none",)
-        offloads: tuple[Offload, ...] = ("none", "model", "group") if gpu else ("none",)
-        for quantization, offload in product(forms, offloads):
-            storage = Storage(quantization, self.dtype, offload, bool(self.settings.lora))
+        offloads: tuple[tuple[Offload, bool], ...] = (("none", False),)
+        if gpu:
+            offloads += (("model", False), ("group", True), ("group", False))
+        for quantization, (offload, pinned) in product(forms, offloads):
+            storage = Storage(quantization, self.dtype, offload, bool(self.settings.lora), pinned)
             for vae_tiling, keep_keys in product((False, True), (True, False)):
                 yield self.plan(storage, vae_tiling, keep_keys)
 
@@ -162,6 +167,7 @@ class _Ladder:
             dtype=storage.dtype,
             quantization=storage.quantization,
             offload=storage.offload,
+            pinned=storage.pinned,
             vae_tiling=vae_tiling,
             keep_keys=keep_keys,
             window=self.shape.num_frames,
@@ -193,9 +199,8 @@ class _Ladder:
 
     def _ram_bytes(self, storage: Storage) -> int:
         """Beside a GPU: what waits its turn there, or passes through."""
-        if storage.offload == "none":
-            return footprint.PROCESS_BYTES
-        return footprint.PROCESS_BYTES + footprint.VAE_BYTES + footprint.weights_bytes(self.size, storage)
+        waiting = footprint.weights_in_ram_bytes(self.size, storage)
+        return footprint.PROCESS_BYTES + waiting + (footprint.VAE_BYTES if waiting else 0)
 
     @property
     def _num_branches(self) -> int:
@@ -211,8 +216,11 @@ class _Ladder:
         slower = _SLOWER["gpu" if self.machine.gpu else "cpu"][storage.quantization]
         forward = slower * operations / self.machine.flops
         if storage.offload == "group":
-            carried = footprint.weights_bytes(self.size, storage) / BUS_BYTES_PER_S
-            forward = max(carried, _GROUP_OVERHEAD * forward)
+            carried = footprint.weights_bytes(self.size, storage)
+            if storage.pinned:  # the next block comes while one computes
+                forward = max(carried / BUS_BYTES_PER_S, _GROUP_OVERHEAD * forward)
+            else:
+                forward = carried / UNPINNED_BYTES_PER_S + _GROUP_OVERHEAD * forward
         return forward * (1 + guided)
 
     def _seconds_around(self, storage: Storage, vae_tiling: bool) -> float:
@@ -222,7 +230,7 @@ class _Ladder:
         coding = tiles * pixels * (_VAE_DECODE_FLOPS + _VAE_ENCODE_FLOPS) / _VAE_SPEED
         keys = self._num_branches * self.size.keys_flops(self.shape.num_frames, self.num_people)
         moved = footprint.weights_bytes(self.size, storage) if storage.offload == "model" else 0
-        return (coding + keys) / self.machine.flops + 2 * moved / BUS_BYTES_PER_S
+        return (coding + keys) / self.machine.flops + 2 * moved / UNPINNED_BYTES_PER_S
 
     def _reasons(self, storage: Storage, vae_tiling: bool, keep_keys: bool) -> Iterator[str]:
         weights = in_gb(footprint.weights_bytes(self.size, storage))
@@ -237,7 +245,8 @@ class _Ladder:
         if storage.offload == "model":
             yield f"The transformer ({weights}) and the video decoder take turns on the GPU."
         if storage.offload == "group":
-            yield f"The transformer's blocks ({weights}) wait in the computer's memory and come to the GPU in turn."
+            where = "page-locked memory" if storage.pinned else "memory"
+            yield f"The transformer's blocks ({weights}) wait in the computer's {where} and come to the GPU in turn."
         if vae_tiling:
             yield f"The video is decoded in tiles: whole frames would take {in_gb(self._decoding_bytes(False))}."
         if not keep_keys:

@@ -45,6 +45,15 @@ def lora_bytes(size: NetworkSize, dtype: str, rank: int = LORA_RANK) -> int:
     return size.num_layers * rank * sides * DTYPE_BYTES[dtype]
 
 
+@cache
+def pinned_bytes(size: NetworkSize, quantization: str, dtype: str) -> int:
+    """Bytes of all weights in page-locked memory, where torch gives every tensor the next power of two."""
+    blocks = {f"blocks.0.{name}": shape for name, shape in size.block_tensors.items()}
+    block = sum(_power_of_two(_tensor_bytes(*each, quantization, DTYPE_BYTES[dtype])) for each in blocks.items())
+    outer = (_power_of_two(_tensor_bytes(*each, "none", DTYPE_BYTES[dtype])) for each in size.outer_tensors.items())
+    return sum(outer) + size.num_layers * block
+
+
 def stored_bytes(shapes: Mapping[str, Shape], quantization: str, dtype: str) -> int:
     """Bytes of tensors by name and shape, as ``load_transformer`` stores them."""
     return sum(_tensor_bytes(name, shape, quantization, DTYPE_BYTES[dtype]) for name, shape in shapes.items())
@@ -71,6 +80,10 @@ def _is_small(name: str, shape: Shape) -> bool:
 def _is_linear(name: str) -> bool:
     # Norms inside an attention are one-dimensional and named so.
     return "norm" not in name.rpartition(".")[0]
+
+
+def _power_of_two(num_bytes: int) -> int:
+    return 1 << (num_bytes - 1).bit_length()
 
 
 def _nf4_bytes(count: int) -> int:

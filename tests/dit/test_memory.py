@@ -22,7 +22,7 @@ from engine.dit.memory import MemoryPlan, plan_memory
 from engine.dit.network_size import ANYTALKER_1_3B, ANYTALKER_14B, FACE_TOKENS, IMAGE_TOKENS, NETWORKS, NetworkSize
 from engine.dit.quantization import predicted_weights_bytes, weights_bytes
 from engine.dit.shapes import LatentShape, VideoShape
-from engine.dit.stored_bytes import KEPT_IN_FLOAT32, network_bytes, stored_bytes
+from engine.dit.stored_bytes import KEPT_IN_FLOAT32, network_bytes, pinned_bytes, stored_bytes
 from engine.dit.streams import Streams
 from engine.dit.transformer import AnyTalkerTransformer3DModel
 from engine.dit.types import Person
@@ -272,6 +272,18 @@ def test_without_memory_beside_the_gpu_nothing_waits_there():
     assert {each.offload for each in all_steps(made)} == {"none"}
     with pytest.raises(OutOfMemory, match="3 GB of the computer's memory are free"):
         plan(ANYTALKER_14B, replace(small, gpus=gpu(10).gpus))
+
+
+def test_page_locked_memory_is_used_where_there_is_enough():
+    plenty, scarce = (replace(gpu(12), ram_bytes=64 * GIB, ram_available_bytes=ram * GIB) for ram in (40, 15))
+    fast, slow = (plan(ANYTALKER_14B, computer, quantization="nf4") for computer in (plenty, scarce))
+    assert (fast.offload, fast.pinned) == ("group", True)
+    assert (slow.offload, slow.pinned) == ("group", False)
+    assert slow.ram_bytes < fast.ram_bytes
+    assert slow.seconds > fast.seconds
+    # torch rounds each page-locked tensor up to a power of two.
+    pinned = pinned_bytes(ANYTALKER_14B, "none", "bfloat16")
+    assert 1 < pinned / network_bytes(ANYTALKER_14B, "none", "bfloat16") < 2
 
 
 def test_windows_become_shorter_only_when_nothing_else_helps():
