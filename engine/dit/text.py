@@ -8,7 +8,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ import ftfy
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
+from sentencepiece import SentencePieceProcessor
+from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
+from transformers import UMT5Config, UMT5EncoderModel
 
 from engine.dit.quantization import quantize_
 from engine.dit.weight_files import fill, read_weights, shape_of
@@ -95,8 +97,7 @@ class PromptEncoder:
         encoder: Any = load_text_encoder(self._model)
         made = []
         for prompt in prompts:
-            tokens = tokenizer(prompt, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
-            ids = tokens["input_ids"].to(self._model.device)
+            ids = torch.tensor([tokenizer(prompt)], device=self._model.device)
             if int(ids.max()) >= encoder.config.vocab_size:
                 raise UnusableCheckpoint(
                     f"The tokenizer knows more words than {self._model.encoder.name} ({encoder.config.vocab_size}).",
@@ -117,15 +118,31 @@ def load_prompt_encoder(model: TextModel, cache_dir: Path) -> PromptEncoder:
     return PromptEncoder(model, cache_dir)
 
 
-def load_tokenizer(folder: Path) -> T5Tokenizer:
-    """The tokenizer of a folder laid out like google/umt5-xxl. Raises ModelMissing or UnusableCheckpoint."""
-    _tokenizer_files(folder)
+def load_tokenizer(folder: Path) -> Callable[[str], list[int]]:
+    """The tokenizer of a folder laid out like google/umt5-xxl: a cleaned prompt to at most MAX_TOKENS ids with an end.
+
+    The files' own rules are followed: transformers' T5Tokenizer would make its own from the vocabulary, in which an
+    unknown character is token 2, as in T5; umT5 has another token there. Raises ModelMissing or UnusableCheckpoint.
+    """
+    path = _tokenizer_files(folder)[0]
     try:
-        return T5Tokenizer.from_pretrained(folder, local_files_only=True)
+        return _by_rules(path) if path.suffix == ".json" else _by_pieces(path)
     except Exception as error:  # a hostile or cut file fails in the tokenizer's compiled part, with any kind of error
         raise UnusableCheckpoint(
             f"The tokenizer in {folder} cannot be read: {str(error)[:200]}", "Fetch the folder google/umt5-xxl again."
         ) from error
+
+
+def _by_rules(path: Path) -> Callable[[str], list[int]]:
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_TOKENS)
+    return lambda prompt: tokenizer.encode(prompt).ids
+
+
+def _by_pieces(path: Path) -> Callable[[str], list[int]]:
+    pieces: Any = SentencePieceProcessor(model_file=str(path))
+    return lambda prompt: [*pieces.encode(prompt)[: MAX_TOKENS - 1], pieces.eos_id()]
 
 
 def load_text_encoder(model: TextModel) -> UMT5EncoderModel:
@@ -173,10 +190,10 @@ def _as_umt5(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _tokenizer_files(folder: Path) -> list[Path]:
-    present = [path for path in (folder / "spiece.model", folder / "tokenizer.json") if path.is_file()]
+    present = [path for path in (folder / "tokenizer.json", folder / "spiece.model") if path.is_file()]
     if not present:
         raise ModelMissing(
-            f"{folder} holds no tokenizer (spiece.model or tokenizer.json).",
+            f"{folder} holds no tokenizer (tokenizer.json or spiece.model).",
             "`python launch.py models` lists what is missing and how to get it.",
         )
     return present

@@ -12,9 +12,8 @@ import sentencepiece
 import torch
 from golden_vectors import below, read
 from safetensors.torch import save_file
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
-
-from engine.dit.text import load_tokenizer
 
 WAN_FOLDER = "Wan2.1-Fun-V1.1-1.3B-InP"
 T5_FILE = f"{WAN_FOLDER}/models_t5_umt5-xxl-enc-bf16.pth"
@@ -155,7 +154,7 @@ def text_encoder_tensors(num_layers: int = 2, num_heads: int = 4, seed: int = 3)
 
 
 def write_tokenizer(folder: Path) -> None:
-    """A real sentencepiece model, trained on a few sentences, in a folder as the published one is laid out."""
+    """A real sentencepiece model, trained on a few sentences, with umT5's special tokens and in both its forms."""
     trained = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(SENTENCES),
@@ -164,14 +163,27 @@ def write_tokenizer(folder: Path) -> None:
         hard_vocab_limit=False,
         pad_id=0,
         eos_id=1,
-        unk_id=2,
-        bos_id=-1,
+        bos_id=2,
+        unk_id=3,
         minloglevel=2,
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "spiece.model").write_bytes(trained.getvalue())
-    load_tokenizer(folder).save_pretrained(folder)
+    _as_rules(sentencepiece.SentencePieceProcessor(model_proto=trained.getvalue())).save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T5Tokenizer"}))
     (folder / "special_tokens_map.json").write_text(json.dumps({"eos_token": "</s>", "pad_token": "<pad>"}))
+
+
+def _as_rules(pieces: sentencepiece.SentencePieceProcessor) -> Tokenizer:
+    """The same as a tokenizer.json has it."""
+    scored = [(pieces.id_to_piece(index), pieces.get_score(index)) for index in range(pieces.get_piece_size())]
+    tokenizer = Tokenizer(models.Unigram(scored, unk_id=pieces.unk_id()))
+    spaces = normalizers.Replace(Regex(" {2,}"), " ")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), spaces])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    end = ("</s>", pieces.eos_id())
+    tokenizer.post_processor = processors.TemplateProcessing(single=["$A", "</s>"], special_tokens=[end])
+    return tokenizer
 
 
 def write_speech_encoder(folder: Path) -> None:
