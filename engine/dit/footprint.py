@@ -8,9 +8,24 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-from engine.dit.network_size import FACE_TOKENS, FRAMES_SEEN, IMAGE_TOKENS, VAE_PARAMETERS, NetworkSize
+from engine.dit.network_size import (
+    FACE_TOKENS,
+    FRAMES_SEEN,
+    IMAGE_TOKENS,
+    SPEECH_ENCODER_PARAMETERS,
+    VAE_PARAMETERS,
+    NetworkSize,
+)
 from engine.dit.shapes import VideoShape
-from engine.dit.stored_bytes import DTYPE_BYTES, block_bytes, lora_bytes, network_bytes, outer_bytes, pinned_bytes
+from engine.dit.stored_bytes import (
+    DTYPE_BYTES,
+    block_bytes,
+    lora_bytes,
+    network_bytes,
+    outer_bytes,
+    pinned_bytes,
+    statistics_bytes,
+)
 
 Offload = Literal["none", "model", "group"]
 """What stays on the GPU: everything; one network at a time (transformer, video decoder); one block at a time."""
@@ -21,6 +36,7 @@ PROCESS_BYTES = 2_000_000_000  # Python with torch, pictures, sound and face ana
 ALLOCATOR_SLACK = 1.08  # of what comes and goes: torch's allocator leaves gaps
 
 VAE_BYTES = 4 * VAE_PARAMETERS  # float32, as in the reference
+SPEECH_ENCODER_BYTES = 4 * SPEECH_ENCODER_PARAMETERS  # float32; serves every window, so it stays
 _DECODE_BYTES_PER_PX = 21_000  # a latent frame becomes four frames at a time, with what the causal layers remember
 _DECODED_BYTES_PER_PX_AND_FRAME = 24  # finished frames, and the next longer row of them
 _TILED_BYTES_PER_PX_AND_FRAME = 48  # finished tiles that overlap, rows of them, and the picture they make
@@ -63,13 +79,15 @@ def weights_in_ram_bytes(size: NetworkSize, storage: Storage) -> int:
 
 
 def weights_on_device_bytes(size: NetworkSize, storage: Storage) -> int:
-    """The transformer's weights that are on the device while it computes."""
+    """What of the transformer's weights is on the device while it computes."""
     if storage.offload != "group" or size.num_layers <= BLOCKS_ON_GPU:
         return weights_bytes(size, storage)
     block = block_bytes(size, storage.quantization, storage.dtype)
     if storage.lora:
         block += lora_bytes(size, storage.dtype) // size.num_layers
-    return outer_bytes(size, storage.dtype) + BLOCKS_ON_GPU * block
+    # Statistics stay on the device once they were used there.
+    staying = (size.num_layers - BLOCKS_ON_GPU) * statistics_bytes(size, storage.quantization)
+    return outer_bytes(size, storage.dtype) + BLOCKS_ON_GPU * block + staying
 
 
 def kept_bytes(size: NetworkSize, shape: VideoShape, num_people: int, itemsize: int, keep_keys: bool) -> int:

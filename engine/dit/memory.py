@@ -185,7 +185,7 @@ class _Ladder:
         denoising = weights + self._denoising_bytes(storage, keep_keys) + (footprint.VAE_BYTES if together else 0)
         decoding = footprint.VAE_BYTES + self._decoding_bytes(vae_tiling) + (weights if together else 0)
         base = footprint.CONTEXT_BYTES if self.machine.gpu else footprint.PROCESS_BYTES
-        return base + max(denoising, decoding)
+        return base + footprint.SPEECH_ENCODER_BYTES + max(denoising, decoding)
 
     def _denoising_bytes(self, storage: Storage, keep_keys: bool) -> int:
         scene = self.size, self.shape, self.num_people

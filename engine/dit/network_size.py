@@ -26,6 +26,8 @@ TEXT_ENCODER_PARAMETERS = 5_680_910_336
 IMAGE_ENCODER_PARAMETERS = 632_076_800
 """CLIP ViT-H/14, the visual tower alone."""
 VAE_PARAMETERS = 126_892_531
+SPEECH_ENCODER_PARAMETERS = 94_371_712
+"""wav2vec2-base, without a head."""
 
 TYPICAL_FACE = 0.055
 """Share of the picture that an enlarged face box takes in a picture of two people (spec H6: 81 and 90 of 1560)."""

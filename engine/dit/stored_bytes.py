@@ -39,6 +39,15 @@ def outer_bytes(size: NetworkSize, dtype: str) -> int:
 
 
 @cache
+def statistics_bytes(size: NetworkSize, quantization: str) -> int:
+    """Of one block: what stands beside the packed weights of nf4 and int8, and does not move with them."""
+    small = [(name, shape) for name, shape in size.block_tensors.items() if len(shape) == 2]
+    whole = (_tensor_bytes(f"blocks.0.{name}", shape, quantization, 2) for name, shape in small)
+    packed = {"nf4": 0.5, "int8": 1.0}.get(quantization)
+    return round(sum(whole) - packed * sum(prod(shape) for _, shape in small)) if packed else 0
+
+
+@cache
 def lora_bytes(size: NetworkSize, dtype: str, rank: int = LORA_RANK) -> int:
     """Bytes of a LoRA on every Linear of the blocks, kept beside them."""
     sides = sum(sum(shape) for name, shape in size.block_tensors.items() if len(shape) == 2 and _is_linear(name))

@@ -13,16 +13,32 @@ from tiny_networks import box_mask, latents, random_person, tiny_network
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from engine.dit import footprint
 from engine.dit.checkpoints import load_transformer
 from engine.dit.footprint import Storage
 from engine.dit.machine import GIB, Gpu, Machine
 from engine.dit.memory import MemoryPlan, plan_memory
-from engine.dit.network_size import ANYTALKER_1_3B, ANYTALKER_14B, FACE_TOKENS, IMAGE_TOKENS, NETWORKS, NetworkSize
-from engine.dit.quantization import predicted_weights_bytes, weights_bytes
+from engine.dit.network_size import (
+    ANYTALKER_1_3B,
+    ANYTALKER_14B,
+    FACE_TOKENS,
+    IMAGE_TOKENS,
+    NETWORKS,
+    SPEECH_ENCODER_PARAMETERS,
+    NetworkSize,
+)
+from engine.dit.quantization import (
+    Int8Linear,
+    Nf4Linear,
+    is_quantized_layer,
+    predicted_weights_bytes,
+    quantize_,
+    weights_bytes,
+)
 from engine.dit.shapes import LatentShape, VideoShape
-from engine.dit.stored_bytes import KEPT_IN_FLOAT32, network_bytes, pinned_bytes, stored_bytes
+from engine.dit.stored_bytes import KEPT_IN_FLOAT32, network_bytes, pinned_bytes, statistics_bytes, stored_bytes
 from engine.dit.streams import Streams
 from engine.dit.transformer import AnyTalkerTransformer3DModel
 from engine.dit.types import Person
@@ -96,6 +112,21 @@ def test_real_weights_take_the_predicted_bytes(form, quantization, config, tmp_p
     loaded = load_transformer(tmp_path, torch.bfloat16, quantization=quantization)
     predicted = network_bytes(NetworkSize.of_config(loaded.config), quantization, "bfloat16")
     assert predicted == pytest.approx(weights_bytes(loaded), rel=0.01)
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_statistics_are_what_stands_beside_the_packed_weights(quantization):
+    network = tiny_network(num_layers=1)
+    quantize_(network, quantization, torch.bfloat16, chosen=is_quantized_layer)
+    small = [layer for layer in network.modules() if isinstance(layer, Nf4Linear | Int8Linear)]
+    beside = sum(weights_bytes(layer) - layer.weight.data.nbytes - layer.bias.nbytes for layer in small)
+    assert statistics_bytes(NetworkSize.of_config(network.config), quantization) == beside > 0
+
+
+def test_the_speech_encoder_has_the_parameters_that_are_counted():
+    with torch.device("meta"):
+        encoder = Wav2Vec2Model(Wav2Vec2Config())
+    assert encoder.num_parameters() == SPEECH_ENCODER_PARAMETERS
 
 
 def test_less_precise_storage_takes_less():
@@ -354,7 +385,7 @@ def test_without_a_gpu_there_is_a_plan_for_the_processor():
 
 
 def test_too_small_a_gpu_is_told_with_figures_and_a_remedy():
-    with pytest.raises(OutOfMemory, match=r"needs 3 GB, and 1\.5 GB of a GPU of 2 GB are free") as raised:
+    with pytest.raises(OutOfMemory, match=r"needs 3\.3 GB, and 1\.5 GB of a GPU of 2 GB are free") as raised:
         plan(ANYTALKER_1_3B, COMPUTER.with_vram(2))
     assert "height below 480" in raised.value.remedy
 
