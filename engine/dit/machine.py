@@ -11,9 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.errors import StudioError
+
 GIB = 2**30
 UNNOTICED_BYTES = 3 * GIB // 2  # a desktop and its browser; what takes more is worth a word
 SET_ASIDE_BYTES = GIB // 2  # of a GPU that is only spoken of: what its driver and a screen take
+MOST_VRAM_GB = 4096
 _ASKING_S = 120
 
 CPU_FLOPS_PER_CORE = 3e10  # float32, measured on common server cores: 20 to 60
@@ -116,9 +119,9 @@ class Machine:
         return self.gpu.flops if self.gpu else CPU_FLOPS_PER_CORE * self.num_cores
 
     def with_vram(self, gigabytes: float) -> "Machine":
-        """The same computer with one GPU of ``gigabytes`` GiB in it, most of them free. Raises ValueError for <= 0."""
-        if not gigabytes > 0:
-            raise ValueError(f"a GPU has more than {gigabytes} GB")
+        """The same computer with one GPU of ``gigabytes`` GiB in it, most of them free. Raises StudioError for no size."""
+        if not 0 < gigabytes <= MOST_VRAM_GB:
+            raise StudioError(f"No GPU has {gigabytes:g} GB.", "Write it like --vram 12")
         total = round(gigabytes * GIB)
         gpu = Gpu(f"a GPU of {gigabytes:g} GB", total, max(0, total - SET_ASIDE_BYTES))
         return Machine((gpu,), self.ram_bytes, self.ram_available_bytes, self.num_cores, assumed=True)

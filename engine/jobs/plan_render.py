@@ -9,6 +9,7 @@ from engine.dit.machine import Machine, in_gb, this_machine
 from engine.dit.memory import MemoryPlan, plan_memory
 from engine.dit.network_size import NETWORKS, NetworkSize
 from engine.dit.shapes import VideoShape, whole_windows_frames
+from engine.dit.windows import plan_windows
 from engine.errors import ModelMissing, OutOfMemory, UnreadableMedia
 from engine.jobs.evidence import duration_s
 from engine.jobs.scene_plan import frame_for
@@ -116,16 +117,10 @@ def _estimate(scene: Scene, settings: RenderSettings, machine: Machine) -> Rende
     count = _num_frames(scene, settings)
     plan = plan_memory(size, shape, people, machine, settings)
     shape = replace(shape, num_frames=plan.window)
-    lengths = _window_lengths(count, plan.window, settings.overlap)
+    lengths = [span.num_frames for span in plan_windows(count, plan.window, settings.overlap)]
     loading = (plan.weights_bytes + ENCODERS_BYTES) / READ_BYTES_PER_S
     seconds = loading + plan.seconds * sum(_share(length, size, shape, people) for length in lengths)
     return RenderCost(settings.model, settings, machine, plan, shape, count, len(lengths), people, seconds)
-
-
-def _window_lengths(count: int, window: int, overlap: int) -> list[int]:
-    from engine.dit.windows import plan_windows  # brings torch along
-
-    return [span.num_frames for span in plan_windows(count, window, overlap)]
 
 
 def _share(length: int, size: NetworkSize, shape: VideoShape, num_people: int) -> float:
@@ -152,8 +147,9 @@ def _shape(scene: Scene, settings: RenderSettings) -> VideoShape:
 
 
 def _num_frames(scene: Scene, settings: RenderSettings) -> int:
-    start_s, end_s = settings.range_s or (0.0, duration_s(scene))
-    return num_frames(end_s - start_s, settings.frame_rate)
+    length_s = duration_s(scene)
+    start_s, end_s = settings.range_s or (0.0, length_s)
+    return num_frames(min(end_s, length_s) - start_s, settings.frame_rate)
 
 
 def _num_moving(scene: Scene) -> int:
