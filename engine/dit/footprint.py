@@ -32,7 +32,7 @@ Offload = Literal["none", "model", "group"]
 
 BLOCKS_ON_GPU = 3  # with group offloading: the one that computes, the next on its way in, the last on its way out
 CONTEXT_BYTES = 600_000_000  # CUDA itself, and the work space of its libraries
-PROCESS_BYTES = 2_000_000_000  # Python with torch, pictures, sound and face analysis
+PROCESS_BYTES = 1_500_000_000  # Python with torch, pictures, sound and face analysis
 ALLOCATOR_SLACK = 1.08  # of what comes and goes: torch's allocator leaves gaps
 
 VAE_BYTES = 4 * VAE_PARAMETERS  # float32, as in the reference

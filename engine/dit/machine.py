@@ -119,7 +119,7 @@ class Machine:
         return self.gpu.flops if self.gpu else CPU_FLOPS_PER_CORE * self.num_cores
 
     def with_vram(self, gigabytes: float) -> "Machine":
-        """The same computer with one GPU of ``gigabytes`` GiB in it, most of them free. Raises StudioError for no size."""
+        """The same computer with a GPU of ``gigabytes`` GiB, most of them free. Raises StudioError where none has."""
         if not 0 < gigabytes <= MOST_VRAM_GB:
             raise StudioError(f"No GPU has {gigabytes:g} GB.", "Write it like --vram 12")
         total = round(gigabytes * GIB)

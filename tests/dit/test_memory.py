@@ -298,10 +298,10 @@ def test_stepping_down_leaves_the_picture_as_it_is_for_as_long_as_it_can():
 
 
 def test_without_memory_beside_the_gpu_nothing_waits_there():
-    small = replace(gpu(16), ram_bytes=8 * GIB, ram_available_bytes=3 * GIB)
+    small = replace(gpu(16), ram_bytes=8 * GIB, ram_available_bytes=2 * GIB)
     made = plan(ANYTALKER_1_3B, small)
     assert {each.offload for each in all_steps(made)} == {"none"}
-    with pytest.raises(OutOfMemory, match="3 GB of the computer's memory are free"):
+    with pytest.raises(OutOfMemory, match="2 GB of the computer's memory are free"):
         plan(ANYTALKER_14B, replace(small, gpus=gpu(10).gpus))
 
 
