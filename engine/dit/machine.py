@@ -123,7 +123,7 @@ class Machine:
         if not 0 < gigabytes <= MOST_VRAM_GB:
             raise StudioError(f"No GPU has {gigabytes:g} GB.", "Write it like --vram 12")
         total = round(gigabytes * GIB)
-        gpu = Gpu(f"a GPU of {gigabytes:g} GB", total, max(0, total - SET_ASIDE_BYTES))
+        gpu = Gpu(f"A GPU of {gigabytes:g} GB", total, max(0, total - SET_ASIDE_BYTES))
         return Machine((gpu,), self.ram_bytes, self.ram_available_bytes, self.num_cores, assumed=True)
 
     def described(self) -> list[str]:

@@ -1,10 +1,11 @@
 """What a render of a saved project will take on this machine, before anything is loaded: for command line and page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
 from engine.cast.timeline import num_frames
-from engine.dit.catalogue import MODELS, missing_error, missing_parts
+from engine.dit.catalogue import MODELS, PartFile, gigabytes, missing_error, missing_parts
 from engine.dit.machine import Machine, in_gb, this_machine
 from engine.dit.memory import MemoryPlan, plan_memory
 from engine.dit.network_size import NETWORKS, NetworkSize
@@ -58,10 +59,12 @@ def plan_for(scene: Scene, settings: RenderSettings, machine: Machine | None = N
     cost = _estimate(scene, settings, here)
     paces = [] if here.assumed else _paces(scene, settings.model, here)
     pace = median(paces) if paces else 1.0
-    absent = missing_parts(settings.model)
-    missing = str(missing_error(settings.model, absent)) if absent else ""
     return replace(
-        cost, plan=cost.plan.paced(pace), seconds=cost.seconds * pace, num_past_runs=len(paces), missing=missing
+        cost,
+        plan=cost.plan.paced(pace),
+        seconds=cost.seconds * pace,
+        num_past_runs=len(paces),
+        missing=_told_missing(settings.model),
     )
 
 
@@ -70,12 +73,11 @@ def explain(cost: RenderCost) -> list[str]:
     plan, settings, shape = cost.plan, cost.settings, cost.shape
     windows = "1 window" if cost.num_windows == 1 else f"{cost.num_windows} windows"
     people = "1 person moves" if cost.num_people == 1 else f"{cost.num_people} people move"
-    stored = "as they are" if plan.quantization == "none" else f"as {plan.quantization}"
     lines = [
         f"{cost.model}: {shape.width} × {shape.height}, {cost.num_frames} frames in {windows} of up to {plan.window}; "
         f"{people}.",
         *cost.machine.described(),
-        f"Computed in {plan.dtype}, weights stored {stored}: {in_gb(plan.weights_bytes)}.",
+        f"Computed in {plan.dtype}; the transformer's weights take {in_gb(plan.weights_bytes)}.",
         *plan.reasons,
         _told_peak(cost),
         f"Time: about {spoken_time(cost.seconds)}; {settings.num_inference_steps} steps for each window, "
@@ -103,6 +105,22 @@ def _told_peak(cost: RenderCost) -> str:
     of_what = f"{in_gb(gpu.available_bytes)} on the GPU" if gpu else f"{in_gb(cost.machine.ram_available_bytes)} here"
     beside = f", and {in_gb(cost.plan.ram_bytes)} of the computer's memory" if gpu else ""
     return f"Predicted peak: {in_gb(cost.peak_bytes)} of {of_what}{beside}."
+
+
+def _told_missing(model: str) -> str:
+    """The parts that are not here, each with the size of what it lacks; file by file the catalogue tells it."""
+    absent = missing_parts(model)
+    if not absent:
+        return ""
+    parts = {each.part.title: [other.file for other in absent if other.part is each.part] for each in absent}
+    listed = "; ".join(f"{title} ({_told_size(files)})" for title, files in parts.items())
+    everything = _told_size([each.file for each in absent])
+    return f"Missing, {everything} together: {listed}. {missing_error(model, absent).remedy}"
+
+
+def _told_size(files: Sequence[PartFile]) -> str:
+    about = "about " if any(file.approximate for file in files) else ""
+    return about + gigabytes(sum(file.num_bytes for file in files))
 
 
 def _told_past_runs(cost: RenderCost) -> str:

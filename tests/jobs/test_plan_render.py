@@ -120,7 +120,7 @@ def test_the_plan_is_told_in_lines():
     text = "\n".join(said)
     assert said[0] == "anytalker-1.3b: 832 × 480, 240 frames in 4 windows of up to 81; 2 people move."
     assert "7.5 GB of 8 GB are free for the render" in text
-    assert "Computed in bfloat16, weights stored as they are: 3.6 GB." in text
+    assert "Computed in bfloat16; the transformer's weights take 3.6 GB." in text
     assert "take turns on the GPU" in text
     assert "decoded in tiles" in text
     assert "Time: about" in text
@@ -131,8 +131,18 @@ def test_the_plan_is_told_in_lines():
 
 def test_what_is_missing_is_told_with_the_command_that_gets_it():
     made = cost()
-    assert "1_3B-single-v1.pth" in made.missing
+    assert "AnyTalker 1.3B (about 7.6 GB); " in made.missing
+    assert "wav2vec2-base-960h (378 MB)" in made.missing
     assert "models get anytalker-1.3b" in explain(made)[-1]
+
+
+def test_only_what_is_missing_is_told(tmp_path):
+    path = tmp_path / "models" / "AnyTalker" / "1_3B-single-v1.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    made = cost()
+    assert "AnyTalker 1.3B (" not in made.missing
+    assert made.missing.startswith("Missing, 17 GB together: ")
 
 
 def test_nothing_is_missing_where_everything_is(tmp_path):
@@ -168,7 +178,7 @@ def test_another_program_on_the_gpu_is_told():
 
 
 def test_bad_input_is_refused_in_words():
-    with pytest.raises(OutOfMemory, match="a GPU of 2 GB"):
+    with pytest.raises(OutOfMemory, match="A GPU of 2 GB"):
         cost(machine=COMPUTER.with_vram(2))
     with pytest.raises(ModelMissing, match="animatic"):
         plan_for(PAIR, RenderSettings(), MACHINE)
