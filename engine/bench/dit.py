@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from engine.dit.streams import Streams, StreamTokens
     from engine.dit.transformer import AnyTalkerTransformer3DModel
 
-LATENT = LatentShape(21, 32, 56)  # 81 frames; 448 tokens per latent frame
-FACE_ROWS, FACE_COLUMNS = 4, 6  # tokens of a face: 5 % of the picture
+LATENT = LatentShape(21, 28, 48)  # 81 frames; 336 tokens per latent frame
+FACE_ROWS, FACE_COLUMNS = 4, 4  # tokens of a face: 5 % of the picture
 FACES_PER_ROW = 4
 COUNTS = (1, 2, 4, 8)
 HEADS, HEAD_DIM, NUM_BLOCKS = 4, 64, 1
