@@ -12,7 +12,7 @@ from tiny_models import transformer_tensors
 from torch import Tensor
 
 from engine.dit import checkpoints
-from engine.dit.checkpoints import empty_transformer, load_transformer, original_config, original_to_ours
+from engine.dit.checkpoints import empty_transformer, fingerprint, load_transformer, original_config, original_to_ours
 from engine.dit.quantization import (
     KEPT_IN_FLOAT32,
     dequantized,
@@ -114,6 +114,16 @@ def test_pth_safetensors_and_shards_give_the_same_network(tmp_path):
     for source in ("bare.pt", "one.safetensors", "shards", "shards/all.safetensors.index.json"):
         found = load_transformer(tmp_path / source, torch.float32, head_dim=32).state_dict()
         assert all(torch.equal(found[name], tensor) for name, tensor in expected.items()), source
+
+
+def test_a_fingerprint_knows_the_weights_and_not_the_file(tmp_path, pth):
+    tensors = transformer_tensors()
+    save_file(tensors, tmp_path / "same.safetensors")
+    tensors["blocks.1.ffn.2.bias"][0] += 1e-3
+    save_file(tensors, tmp_path / "other.safetensors")
+    first = fingerprint(pth)
+    assert fingerprint(tmp_path / "same.safetensors") == first
+    assert fingerprint(tmp_path / "other.safetensors") != first
 
 
 @pytest.mark.parametrize("form", FORMS)
