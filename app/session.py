@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import projects, texts
+from app.costs import Costs
 from app.work import Work, WorkEnd, WorkKind, WorkView
 from engine.errors import ProjectBusy, StudioError
 from engine.jobs.events import RenderEvent
@@ -56,6 +57,7 @@ class Studio:
         self._waiting: deque[Iterator[RenderEvent]] = deque()
         self.version = 1
         self.notice = Notice("")
+        self.costs = Costs(self._costs_changed)
 
     @classmethod
     def start(cls, folder: Path, wanted: Path | None = None) -> "Studio":
@@ -189,6 +191,9 @@ class Studio:
                 if field != "takes":
                     setattr(self._project.scene, field, getattr(changed.scene, field))
             self.version += 1
+
+    def _costs_changed(self) -> None:
+        self.version += 1
 
     def _start(self, kind: WorkKind, events: Iterator[RenderEvent]) -> None:
         with self._switching:

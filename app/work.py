@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app import texts
 from engine.errors import StudioError
-from engine.jobs.events import FrameReady, RenderEvent, StageProgress, TakeDone
+from engine.jobs.events import FrameReady, RenderEvent, RoughFrame, StageProgress, TakeDone
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Work:
             if event.stage != self._progress.stage:
                 self._stage_started_s = time.monotonic()
             self._progress = event
-        elif isinstance(event, FrameReady) and time.monotonic() - self._frame_at_s >= LIVE_FRAME_EVERY_S:
+        elif isinstance(event, FrameReady | RoughFrame) and time.monotonic() - self._frame_at_s >= LIVE_FRAME_EVERY_S:
             step = max(1, event.rgb.shape[1] // LIVE_FRAME_WIDTH_PX)
             self._frame = event.rgb[::step, ::step].copy()
             self._frame_at_s = time.monotonic()

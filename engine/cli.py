@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from engine.bench.commands import bench_app
 from engine.errors import StudioError
 from engine.jobs.events import RenderEvent, StageProgress, TakeDone
 from engine.project.document import Project, TakeKind
@@ -19,7 +20,8 @@ from engine.project.document import Project, TakeKind
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, rich_markup_mode=None, help=__doc__
 )
-bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure on this machine.")
+models_app = typer.Typer(rich_markup_mode=None, help="The networks of previews and finals: list them, fetch them.")
+app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 console = Console(stderr=True)
 
@@ -203,6 +205,60 @@ def _range(text: str | None) -> tuple[float, float] | None:
 
 
 @app.command()
+def plan(
+    folder: ProjectFolder,
+    preset: Annotated[TakeKind, typer.Option(help="What would be rendered.")] = TakeKind.FINAL,
+    range_: Annotated[
+        str | None, typer.Option("--range", help="Part of the recording, seconds.", metavar="A:B")
+    ] = None,
+    vram: Annotated[float | None, typer.Option(help="Plan for a GPU of so many GB instead of this machine's.")] = None,
+) -> None:
+    """Say what a preview or final will take here: memory, time, and what is missing."""
+    from engine.dit.machine import this_machine
+    from engine.jobs.plan_render import plan_for
+    from engine.project.presets import settings_for
+    from engine.project.store import ProjectStore
+
+    if preset is TakeKind.ANIMATIC:
+        raise StudioError("An animatic needs no plan.", "It renders on any computer: leave --preset out for a final's.")
+    if vram is not None and vram <= 0:
+        raise StudioError(f"--vram {vram:g} is no GPU.", "Write it like --vram 12")
+    with ProjectStore.open(folder) as store:
+        scene = store.load().scene
+    settings = settings_for(preset, scene.settings)
+    settings.range_s = _range(range_) or settings.range_s
+    machine = this_machine().with_vram(vram) if vram else None
+    for line in plan_for(scene, settings, machine).sentences:
+        typer.echo(line)
+
+
+@models_app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
+    """List the networks of previews and finals: what is here, what is missing, and its size."""
+    if context.invoked_subcommand:
+        return
+    from engine.jobs.models import list_models
+
+    for row in list_models():
+        typer.echo(f"{row.name}: {row.state_text}, {row.size_text}. {row.what_for}. {row.licence_text}.")
+    typer.echo("`models get NAME` fetches one, `models get NAME --from FOLDER` takes it from a folder.")
+
+
+@models_app.command("get")
+def models_get(
+    name: Annotated[str, typer.Argument(help="As `models` lists it.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="A folder that has the files already.", metavar="FOLDER")
+    ] = None,
+) -> None:
+    """Bring a network here: fetched, resumed and checked, or taken from a folder."""
+    from engine.jobs.models import get_model
+
+    show(get_model(name, source))
+    typer.echo(f"{name} is here.")
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to put the demo project.")] = Path("demo"),
     range_: Annotated[
@@ -225,25 +281,6 @@ def demo(
         assert done is not None
         written = export(done.video_path, folder / "roundtable-demo.mp4")
     typer.echo(f"Done: {written[0]}")
-
-
-@bench_app.command("animatic")
-def bench_animatic(
-    seconds: Annotated[float, typer.Option(help="Length of each measured video.")] = 20.0,
-    memory: Annotated[bool, typer.Option(help="Also compare the memory of 30 s and 10 min.")] = False,
-) -> None:
-    """Seconds of computing per second of 832x480 video with 2 and with 6 people."""
-    from engine.bench.animatic import bench_animatic as run
-
-    run(seconds, memory)
-
-
-@bench_app.command("diarization")
-def bench_diarization() -> None:
-    """Diarization error and speed on recordings with known turns."""
-    from engine.bench.diarization import bench_diarization as run
-
-    run()
 
 
 def main() -> None:

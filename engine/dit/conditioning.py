@@ -23,7 +23,8 @@ from engine.dit.masks import Box, Size, crop_px, mask_channels, pinned_mask, tok
 from engine.dit.shapes import TIME_STRIDE, VideoShape, latent_frames
 from engine.dit.speech import SpeechEncoder, load_speech_encoder
 from engine.dit.text import PromptEncoder, TextModel, load_prompt_encoder
-from engine.dit.types import Conditioning, Person, Pinned, WindowSpan
+from engine.dit.types import Conditioning, Person, Pinned
+from engine.dit.windows import WindowSpan
 from engine.errors import ConditioningError
 from engine.media.types import Image
 from engine.project.document import Part

@@ -4,7 +4,8 @@ Letters: C channels · F video frames · T latent frames · H W latent sides · 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,11 +47,23 @@ class VideoCoder:
     def __init__(self, vae: nn.Module, device: torch.device | str = "cpu", tiling: bool = False) -> None:
         self.device = torch.device(device)
         self._vae = cast(Any, vae.eval().to(self.device))
-        if tiling:
-            self._vae.enable_tiling()
+        (self._vae.enable_tiling if tiling else self._vae.disable_tiling)()
         config, shape = self._vae.config, (1, -1, 1, 1, 1)
         self._mean = torch.tensor(config.latents_mean, device=self.device).view(shape)
         self._scale = 1 / torch.tensor(config.latents_std, device=self.device).view(shape)
+
+    def with_tiling(self, tiling: bool) -> "VideoCoder":
+        """The same VAE (this coder must not be used any more), coding in tiles or not."""
+        return VideoCoder(self._vae, self.device, tiling)
+
+    @contextmanager
+    def moved_to(self, device: torch.device | str) -> Iterator[None]:
+        """The VAE's weights elsewhere for the time of the block; it codes nothing there."""
+        self._vae.to(device)
+        try:
+            yield
+        finally:
+            self._vae.to(self.device)
 
     @torch.no_grad()
     def encode(self, video_CFhw: Tensor) -> Tensor:

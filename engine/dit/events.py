@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.dit.types import WindowSpan
+from engine.dit.windows import WindowSpan
 
 
 @dataclass(frozen=True)

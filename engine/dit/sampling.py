@@ -20,7 +20,8 @@ from engine.dit.events import StepDone
 from engine.dit.shapes import LATENT_CHANNELS, LatentShape
 from engine.dit.streams import Streams
 from engine.dit.transformer import AnyTalkerTransformer3DModel
-from engine.dit.types import Conditioning, WindowSpan
+from engine.dit.types import Conditioning
+from engine.dit.windows import WindowSpan
 from engine.project.document import RenderSettings
 
 SIGMA_MAX = 0.9997997879981995

@@ -57,16 +57,3 @@ class Conditioning:
     people: tuple[Person, ...]
     pinned: Pinned | None = None
     known_CTHW: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class WindowSpan:
-    """Window ``index`` of ``num_windows``: frames ``first``..``first + num_frames`` of the take, of which the first
-    ``num_known`` (0 or 4n+1) are the last ones of the window before. The last window may reach beyond the take's end.
-    """
-
-    index: int
-    num_windows: int
-    first: int
-    num_frames: int
-    num_known: int

@@ -1,10 +1,24 @@
 """A long conversation as overlapping windows: each starts from the last frames of the one before."""
 
+from dataclasses import dataclass
+
 from engine.dit.shapes import TIME_STRIDE, whole_windows_frames
-from engine.dit.types import WindowSpan
 
 LEAST_FRAMES = 33
 """A last window shorter than this reaches beyond the take's end: the network never saw windows much shorter."""
+
+
+@dataclass(frozen=True)
+class WindowSpan:
+    """Window ``index`` of ``num_windows``: frames ``first``..``first + num_frames`` of the take, of which the first
+    ``num_known`` (0 or 4n+1) are the last ones of the window before. The last window may reach beyond the take's end.
+    """
+
+    index: int
+    num_windows: int
+    first: int
+    num_frames: int
+    num_known: int
 
 
 def plan_windows(num_frames: int, window: int, overlap: int) -> list[WindowSpan]:

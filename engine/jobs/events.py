@@ -33,4 +33,11 @@ class TakeDone:
     video_path: Path
 
 
-RenderEvent = StageProgress | FrameReady | TakeDone
+@dataclass(frozen=True)
+class RoughFrame:
+    """A rough picture (height, width, 3) uint8 of what is being made, smaller than the video."""
+
+    rgb: NDArray[np.uint8]
+
+
+RenderEvent = StageProgress | FrameReady | RoughFrame | TakeDone

@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,13 @@ from engine.cast.suggest import check
 from engine.compositing.captions import CaptionPainter, Cue, make_cues, speaker_colours, write_captions
 from engine.compositing.mix import VoiceSound, cut_recording, mix_voices
 from engine.compositing.provenance import draw_mark, marked_encoding
-from engine.errors import ModelMissing, NoFacesFound, NoSpeechFound, RenderCancelled, StudioError, WriteFailed
+from engine.dit.catalogue import find_lora, find_model
+from engine.errors import NoFacesFound, NoSpeechFound, RenderCancelled, StudioError, WriteFailed
 from engine.jobs import evidence
 from engine.jobs.animate import Frame, animate
 from engine.jobs.events import FrameReady, RenderEvent, StageProgress, TakeDone
 from engine.jobs.scene_plan import ScenePlan, plan_scene
+from engine.jobs.window_store import windows_of
 from engine.media.limits import MIN_RECORDING_S
 from engine.media.write import VideoWriter
 from engine.project.atomic import PART_SUFFIX, whole_file
@@ -77,10 +79,9 @@ def _end(store: ProjectStore, project: Project, take: Take, status: TakeStatus, 
 def ready_to_render(scene: Scene, settings: RenderSettings) -> None:
     """Refuse at once what cannot work. Raises as ``render_take`` says."""
     if settings.kind is not TakeKind.ANIMATIC:
-        raise ModelMissing(
-            f"A {settings.kind} needs the AnyTalker engine, which this version does not have yet.",
-            "Render an animatic.",
-        )
+        find_model(settings.model)
+        if settings.lora:
+            find_lora(settings.lora)
     if not scene.faces:
         raise NoFacesFound("The project has no faces.", "Add a photo with faces, or draw a box around each face.")
     if not scene.turns:
@@ -106,7 +107,7 @@ def _render(
         else:
             yield step
     assert plan is not None
-    take.message = _unmoved(plan)
+    take.model, take.message = settings.model, _unmoved(plan)
     folder = store.take_folder(take.id)
     video = folder / "video.mp4"
     cues = take_cues(plan)
@@ -116,16 +117,15 @@ def _render(
         _sound_of(store, plan, folder) as sound,
         VideoWriter(video, plan.framing.size, settings.frame_rate, sound, encoding) as writer,
         ThreadPoolExecutor(max_workers=1) as behind,  # one frame is written while the next one is drawn
-        ExitStack() as stack,
+        closing(_frames(store, plan, take)) as steps,
     ):
         written: Future[None] = behind.submit(lambda: None)
         index = 0
-        frames = stack.enter_context(closing(_frames(plan)))
-        for step in frames:
-            if not isinstance(step, np.ndarray):
-                yield step
+        for drawn in steps:
+            if not isinstance(drawn, np.ndarray):
+                yield drawn
                 continue
-            frame = painter.paint(step, (index + 0.5) / settings.frame_rate) if painter else step
+            frame = painter.paint(drawn, (index + 0.5) / settings.frame_rate) if painter else drawn
             if settings.visible_mark:
                 frame = draw_mark(frame)
             written.result()
@@ -134,14 +134,20 @@ def _render(
             index += 1
         written.result()
         yield StageProgress("finish", "Finishing the file", plan.num_frames, plan.num_frames)
+    windows_of(store, take).clear()
     if settings.captions != "none":
         write_captions(video, cues)
     take.video_path = video.relative_to(store.folder).as_posix()
     take.duration_s = round(plan.num_frames / settings.frame_rate, 3)
 
 
-def _frames(plan: ScenePlan) -> Generator[RenderEvent | Frame, None, None]:
+def _frames(store: ProjectStore, plan: ScenePlan, take: Take) -> Generator[RenderEvent | Frame, None, None]:
     """Every frame of the take in order, with progress between them."""
+    if plan.settings.kind is not TakeKind.ANIMATIC:
+        from engine.jobs.diffuse import diffuse  # brings torch and the networks, which only these takes need
+
+        yield from diffuse(store, plan, take)
+        return
     for index, frame in enumerate(animate(plan)):
         yield frame
         yield StageProgress("render", "Rendering", index + 1, plan.num_frames)
@@ -176,6 +182,8 @@ def take_cues(plan: ScenePlan) -> list[Cue]:
 
 def _unmoved(plan: ScenePlan) -> str:
     """A sentence about people who have a part but cannot be moved, because no mesh fits their face; "" for none."""
+    if plan.settings.kind is not TakeKind.ANIMATIC:  # needs no mesh
+        return ""
     names = [s.face.name for s in plan.streams if s.detail is None and s.part is not Part.STILL]
     return f"No features were found in {' and '.join(names)}, who will not move. Draw the box anew." if names else ""
 

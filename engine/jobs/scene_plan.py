@@ -10,21 +10,23 @@ from engine.analysis.visemes import SpeechSounds
 from engine.cast.streams import CastStream, Evidence, build_streams
 from engine.cast.timeline import num_frames
 from engine.compositing.framing import Framer, Framing, plan_frame
+from engine.dit.shapes import TOKEN_PX
 from engine.errors import StudioError
 from engine.jobs import evidence
 from engine.jobs.events import StageProgress
 from engine.media.types import Image, Waveform
-from engine.project.document import RenderSettings, Scene
+from engine.project.document import RenderSettings, Scene, TakeKind
 from engine.project.store import ProjectStore
 
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """What a render needs, ready: the framed picture, the people in it and what each of them will do."""
+    """What a render needs, ready: the photo and the framed picture, the people in it and what each of them will do."""
 
     scene: Scene
     settings: RenderSettings
     range_s: tuple[float, float]
+    photo: Image
     framing: Framing
     picture: Image
     streams: list[CastStream]
@@ -49,17 +51,24 @@ def plan_scene(store: ProjectStore, scene: Scene, settings: RenderSettings) -> I
         else:
             sounds = step
     range_s = _range_within(settings, heard)
-    framing = plan_frame((photo.width, photo.height), scene.faces, settings.aspect, settings.height)
+    framing = frame_for((photo.width, photo.height), scene, settings)
     framed = {face_id: _framed(detail, framing) for face_id, detail in details.items()}
     yield ScenePlan(
         scene,
         settings,
         range_s,
+        photo,
         framing,
         Image(Framer(framing, photo.rgb)(photo.rgb)),
         build_streams(scene, Evidence(heard, framed), range_s),
         sounds,
     )
+
+
+def frame_for(photo_size: tuple[int, int], scene: Scene, settings: RenderSettings) -> Framing:
+    """The frame of a take: the networks' pictures have sides of whole tokens."""
+    multiple_px = 2 if settings.kind is TakeKind.ANIMATIC else TOKEN_PX
+    return plan_frame(photo_size, scene.faces, settings.aspect, settings.height, multiple_px)
 
 
 def _range_within(settings: RenderSettings, heard: dict[str, Waveform]) -> tuple[float, float]:

@@ -20,7 +20,8 @@ from engine.dit.conditioning import (
 from engine.dit.masks import token_mask, union_mask
 from engine.dit.shapes import VideoShape
 from engine.dit.streams import Streams
-from engine.dit.types import Conditioning, WindowSpan
+from engine.dit.types import Conditioning
+from engine.dit.windows import WindowSpan
 from engine.errors import ConditioningError
 from engine.media.types import Image, Waveform
 from engine.project.document import Face, Part

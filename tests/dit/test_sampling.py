@@ -10,7 +10,8 @@ from tiny_networks import golden_network
 
 from engine.dit.sampling import Sampling, denoise, make_scheduler, window_noise
 from engine.dit.shapes import LatentShape, VideoShape
-from engine.dit.types import Conditioning, Person, Pinned, WindowSpan
+from engine.dit.types import Conditioning, Person, Pinned
+from engine.dit.windows import WindowSpan
 
 SHAPE = VideoShape(9, 96, 128)
 SPAN = WindowSpan(0, 1, 0, 9, 0)

@@ -136,10 +136,11 @@ def test_cancelling_leaves_no_video_and_the_project_as_it_was(store: ProjectStor
 
 @pytest.mark.parametrize("kind", ["preview", "final"])
 def test_kinds_that_cannot_be_rendered_here_are_refused_at_once(
-    store: ProjectStore, project: Project, kind: str
+    store: ProjectStore, project: Project, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ModelMissing, match="AnyTalker"):
-        next(render_take(store, project, RenderSettings(kind=kind)))
+    monkeypatch.setenv("ROUNDTABLE_MODELS", str(tmp_path))
+    with pytest.raises(ModelMissing, match=r"AnyTalker-1\.3B"):
+        next(render_take(store, project, RenderSettings(kind=kind, model="anytalker-1.3b")))
     assert project.scene.takes == []
 
 

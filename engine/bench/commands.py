@@ -1,0 +1,51 @@
+"""`bench …`: each command measures on this machine, in one run, and prints figures and ratios."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure on this machine.")
+
+
+@bench_app.command()
+def animatic(
+    seconds: Annotated[float, typer.Option(help="Length of each measured video.")] = 20.0,
+    memory: Annotated[bool, typer.Option(help="Also compare the memory of 30 s and 10 min.")] = False,
+) -> None:
+    """Seconds of computing per second of 832x480 video with 2 and with 6 people."""
+    from engine.bench.animatic import bench_animatic
+
+    bench_animatic(seconds, memory)
+
+
+@bench_app.command()
+def diarization() -> None:
+    """Diarization error and speed on recordings with known turns."""
+    from engine.bench.diarization import bench_diarization
+
+    bench_diarization()
+
+
+@bench_app.command()
+def dit(repeats: Annotated[int, typer.Option(help="Steps per figure; the median counts.", min=1)] = 5) -> None:
+    """A denoising step with 1, 2, 4 and 8 people, beside the paper's dense formula."""
+    from engine.bench.dit import bench_dit
+
+    bench_dit(repeats)
+
+
+@bench_app.command()
+def checkpoint(folder: Annotated[Path | None, typer.Option(help="Where 4 GB may lie for a while.")] = None) -> None:
+    """Load a random checkpoint of the published 1.3B's size, and a block of the 14B's: memory, bytes, one step."""
+    from engine.bench.checkpoint import bench_checkpoint
+
+    bench_checkpoint(folder)
+
+
+@bench_app.command()
+def memory(people: Annotated[int, typer.Option(help="How many people move.", min=0)] = 2) -> None:
+    """Memory plans for GPUs of every size, and a forward's peak foretold and measured."""
+    from engine.bench.memory import bench_memory
+
+    bench_memory(people)
