@@ -69,7 +69,7 @@ def load_transformer(
     _move_buffers(model, device)
     cast_on_use_(model, dtype)
     mark_(model, quantization)
-    _return_freed_memory()
+    return_freed_memory()
     return model.eval()
 
 
@@ -186,13 +186,13 @@ def _tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
         for name in list(weights):
             if read_bytes > OPEN_ANEW_BYTES:
                 del weights
-                _return_freed_memory()
+                return_freed_memory()
                 weights, read_bytes = read_weights(file), 0
             read_bytes += weights[name].nbytes
             yield name, weights[name]
 
 
-def _return_freed_memory() -> None:
+def return_freed_memory() -> None:
     """glibc keeps what was freed between small allocations that stay: packing leaves gaps as large as the model."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:

@@ -1,17 +1,19 @@
 """A cut-down version of the measurement at real sizes: names, memory while loading, and a step."""
 
+import gc
 from pathlib import Path
 
 import pytest
 from golden_vectors import GOLDEN
 from safetensors import safe_open
 
-from engine.bench.checkpoint import Form, describe, in_child, load_and_run, published, write_checkpoint
+from engine.bench.checkpoint import Form, describe, load_and_run, published, write_checkpoint
 from engine.dit import checkpoints
 from engine.dit.checkpoints import network_shapes, original_to_ours
 
-CUT_DOWN = {"num_attention_heads": 6, "ffn_dim": 4096, "num_layers": 8}  # 170 million parameters
-OPEN_ANEW_BYTES = 2**25
+# 75 million parameters
+CUT_DOWN = {"num_attention_heads": 6, "ffn_dim": 4096, "num_layers": 4, "audio_hidden_dim": 128}
+RESET_PEAK = Path("/proc/self/clear_refs")
 
 
 @pytest.mark.parametrize(("form", "golden"), [("afca", "afca_weights"), ("legacy", "legacy_14b_weights")])
@@ -26,19 +28,19 @@ def test_published_names_are_the_reference_ones(form, golden):
         assert names == {*network.keys(), *embedders.keys()}
 
 
-def load_in_pieces(path: Path, quantization: str) -> object:
-    checkpoints.OPEN_ANEW_BYTES = OPEN_ANEW_BYTES
-    return load_and_run(path, CUT_DOWN, quantization, Form("bfloat16", runs=False))
-
-
 @pytest.mark.slow
-def test_loading_takes_the_model_and_little_else(tmp_path):
+@pytest.mark.skipif(not RESET_PEAK.exists(), reason="only Linux forgets a process's highest memory on request")
+def test_loading_takes_the_model_and_little_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "OPEN_ANEW_BYTES", 2**24)
     path = tmp_path / "cut_down.pth"
     write_checkpoint(path, CUT_DOWN)
-    run = in_child(load_in_pieces, path, "nf4")
+    gc.collect()
+    checkpoints.return_freed_memory()
+    RESET_PEAK.write_text("5")
+    run = load_and_run(path, CUT_DOWN, "nf4", Form("bfloat16", runs=False))
     assert run.weights_bytes == run.predicted_bytes
     taken = run.load_peak_bytes - run.start_bytes
-    assert taken < run.weights_bytes + 0.6 * run.file_bytes  # all of the file at once would be 1.0 of it
+    assert taken < run.weights_bytes + 0.75 * run.file_bytes  # all of the file at once would be 1.0 of it
 
 
 @pytest.mark.slow
