@@ -15,7 +15,7 @@ from engine.carriers import models_dir
 from engine.compositing.colour import ColourMatch
 from engine.compositing.stitch import blend_seam, keep_still
 from engine.dit.catalogue import ModelFiles, find_lora, find_model
-from engine.dit.checkpoints import transformer_config
+from engine.dit.checkpoints import fingerprint, transformer_config
 from engine.dit.conditioning import Direction, SceneConditioning, build_conditioning, build_scene, load_encoders
 from engine.dit.events import StepDone
 from engine.dit.machine import this_machine
@@ -50,7 +50,7 @@ def diffuse(store: ProjectStore, plan: ScenePlan, take: Take) -> Generator[Rende
     """
     files = find_model(plan.settings.model)
     lora = find_lora(plan.settings.lora) if plan.settings.lora else None
-    take.weights_sha256 = fingerprint(*(path for path in (files.transformer, lora) if path))
+    take.weights_sha256 = _weights_sha256(files, lora)
     forget_windows(store)
     kept = windows_of(store, take)
     memory = _memory_plan(plan, kept)
@@ -61,17 +61,12 @@ def diffuse(store: ProjectStore, plan: ScenePlan, take: Take) -> Generator[Rende
     yield from _Render(plan, scene, files, lora, kept, memory).frames()
 
 
-def fingerprint(*paths: Path) -> str:
-    """Sha256 of the weights files' sizes and of 64 pieces spread over each: tells gigabytes apart in no time."""
-    digest, piece = hashlib.sha256(), 1 << 16
-    for path in paths:
-        size = path.stat().st_size
-        digest.update(str(size).encode())
-        with path.open("rb") as file:
-            for index in range(64):
-                file.seek(max(0, size - piece) * index // 63)
-                digest.update(file.read(piece))
-    return digest.hexdigest()
+def _weights_sha256(files: ModelFiles, lora: Path | None) -> str:
+    network = fingerprint(files.transformer)
+    if lora is None:
+        return network
+    with lora.open("rb") as file:
+        return hashlib.sha256(f"{network}{hashlib.file_digest(file, 'sha256').hexdigest()}".encode()).hexdigest()
 
 
 def default_prompt(plan: ScenePlan) -> str:
