@@ -169,6 +169,7 @@ def render(
     range_: Annotated[
         str | None, typer.Option("--range", help="Part of the recording, seconds.", metavar="A:B")
     ] = None,
+    gpus: Annotated[int, typer.Option(help="Share a preview's or final's work among so many GPUs.", min=1)] = 1,
 ) -> None:
     """Render a project into a new take."""
     from engine.jobs.render_scene import export, render_take
@@ -183,7 +184,7 @@ def render(
             console.print(remark)
         settings = settings_for(preset, project.scene.settings)
         settings.range_s = _range(range_) or settings.range_s
-        done = show(render_take(store, project, settings))
+        done = show(render_take(store, project, settings, gpus))
         assert done is not None
         if project.scene.takes[-1].message:
             console.print(project.scene.takes[-1].message)

@@ -19,7 +19,8 @@ from engine.jobs.events import StageProgress
 
 def engine(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).resolve().parents[1]
-    environment = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "200"}
+    no_models = {"ROUNDTABLE_MODELS": str(cwd / "no models")}
+    environment = {**os.environ, **no_models, "PYTHONPATH": str(root), "COLUMNS": "200"}
     command = [sys.executable, "-W", "ignore", "-m", "engine", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
@@ -55,6 +56,23 @@ def test_from_media_to_a_video_with_hostile_names(photo: Path, tmp_path: Path) -
     assert video.stat().st_size > 5000
     assert video.with_suffix(".srt").exists()
     assert not (tmp_path / "pwned").exists()
+    planned = engine("plan", project, "--preset", "final", "--vram", 12, cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    assert "a GPU of 12 GB" in planned.stdout
+    assert "models get anytalker-1.3b" in planned.stdout
+    before = (project / "project.json").read_bytes()
+    refused = engine("render", project, "--preset", "preview", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "models get anytalker-1.3b" in refused.stderr.replace("\n", " ")
+    assert (project / "project.json").read_bytes() == before
+
+
+def test_models_are_listed_with_what_is_missing(tmp_path: Path) -> None:
+    listed = engine("models", cwd=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    lines = [line for line in listed.stdout.splitlines() if line.startswith("anytalker")]
+    assert [line.split(":")[0] for line in lines] == ["anytalker-1.3b", "anytalker-14b"]
+    assert all("missing" in line and "GB" in line for line in lines)
 
 
 def test_diarize_writes_turns_and_voices_that_add_up(tmp_path: Path) -> None:
@@ -82,6 +100,11 @@ def test_diarize_writes_turns_and_voices_that_add_up(tmp_path: Path) -> None:
         (("new", "p", "--photo", "text.png", "--dialogue", "silence.wav"), "text.png"),
         (("new", "p", "--photo", "text.png"), "--dialogue"),
         (("new", "p", "--photo", "text.png", "--voice", "no-equals-sign"), "NAME=FILE"),
+        (("models", "get", "no-such-network"), "no-such-network"),
+        (("models", "get", "anytalker-1.3b", "--from", "nowhere"), "nowhere"),
+        (("plan", "nowhere"), "nowhere"),
+        (("plan", "nowhere", "--preset", "animatic"), "needs no plan"),
+        (("plan", "nowhere", "--vram", "0"), "--vram"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence_and_leave_nothing(

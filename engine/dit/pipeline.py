@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engine.dit.catalogue import ModelFiles
 from engine.dit.checkpoints import load_transformer
 from engine.dit.conditioning import EncoderPlan
+from engine.dit.crew import Crew, Share
 from engine.dit.encoders import VideoCoder
 from engine.dit.events import StepDone
 from engine.dit.loras import add_lora
@@ -30,11 +31,17 @@ TEXT_ENCODER_BYTES = 13 * 2**30  # its weights, and room to compute
 
 @dataclass(frozen=True)
 class Engine:
-    """The transformer where ``plan`` wants it, and the video decoder."""
+    """The transformer where ``plan`` wants it, and the video decoder. ``crew``: the other GPUs' processes, if any."""
 
     transformer: AnyTalkerTransformer3DModel
     video: VideoCoder
     plan: MemoryPlan
+    crew: Crew | None = None
+
+    def close(self) -> None:
+        """End the other processes; the engine must not be used any more."""
+        if self.crew:
+            self.crew.close()
 
 
 def encoder_plan(plan: MemoryPlan) -> EncoderPlan:
@@ -73,6 +80,17 @@ def load_engine(files: ModelFiles, video: VideoCoder, plan: MemoryPlan, lora: Pa
     return Engine(transformer, video, plan)
 
 
+def load_shared_engine(share: Share, video: VideoCoder) -> Engine:
+    """The same over several GPUs; ``close`` it. Raises what ``load_engine`` and ``Crew`` raise."""
+    crew = Crew(share)
+    try:
+        with told_out_of_memory():
+            return Engine(crew.transformer(), video, share.plan, crew)
+    except BaseException:
+        crew.close()
+        raise
+
+
 def run(
     engine: Engine, conditioning: Conditioning, sampling: Sampling, span: WindowSpan, preview: Preview | None = None
 ) -> Generator[StepDone, None, NDArray[np.uint8]]:
@@ -81,6 +99,8 @@ def run(
     Raises OutOfMemory; closing the generator stops between two steps.
     """
     with told_out_of_memory():
+        if engine.crew:
+            engine.crew.hand_out(conditioning, sampling, span)
         with _on_device(engine):
             latents = yield from denoise(engine.transformer, conditioning, sampling, span, preview)
         return engine.video.decode(latents)

@@ -17,18 +17,19 @@ from engine.compositing.stitch import blend_seam, keep_still
 from engine.dit.catalogue import ModelFiles, find_lora, find_model
 from engine.dit.checkpoints import fingerprint, transformer_config
 from engine.dit.conditioning import Direction, SceneConditioning, build_conditioning, build_scene, load_encoders
+from engine.dit.crew import Share
 from engine.dit.events import StepDone
 from engine.dit.machine import this_machine
 from engine.dit.masks import pinned_mask
 from engine.dit.memory import MemoryPlan, cut_to_window, plan_memory
 from engine.dit.network_size import NetworkSize
-from engine.dit.pipeline import Engine, encoder_plan, free_memory, load_engine, run
+from engine.dit.pipeline import Engine, encoder_plan, free_memory, load_engine, load_shared_engine, run
 from engine.dit.preview import LatentPreview
 from engine.dit.sampling import Sampling
 from engine.dit.shapes import LATENT_CHANNELS, LatentShape, VideoShape, whole_windows_frames
 from engine.dit.types import Conditioning
 from engine.dit.windows import WindowSpan, plan_windows
-from engine.errors import OutOfMemory
+from engine.errors import OutOfMemory, StudioError
 from engine.jobs.events import RenderEvent, RoughFrame, StageProgress
 from engine.jobs.scene_plan import ScenePlan
 from engine.jobs.window_store import KeptWindow, WindowStore, forget_windows, windows_of
@@ -41,13 +42,16 @@ Frames = NDArray[np.uint8]
 Made = Generator[RenderEvent, None, KeptWindow]
 
 
-def diffuse(store: ProjectStore, plan: ScenePlan, take: Take) -> Generator[RenderEvent | Frame, None, None]:
-    """Every frame of the take in order, with progress and rough pictures between them.
+def diffuse(
+    store: ProjectStore, plan: ScenePlan, take: Take, num_gpus: int = 1
+) -> Generator[RenderEvent | Frame, None, None]:
+    """Every frame of the take in order, with progress and rough pictures between them; over several GPUs on request.
 
     Each finished window is kept in the project's cache: a render of the same plan goes on from there, to the same
     frames; whoever takes the frames clears ``windows_of(store, take)`` once the take is done. Raises ModelMissing,
     UnusableCheckpoint, ConditioningError, OutOfMemory, WriteFailed.
     """
+    _check_gpus(num_gpus)
     files = find_model(plan.settings.model)
     lora = find_lora(plan.settings.lora) if plan.settings.lora else None
     take.weights_sha256 = _weights_sha256(files, lora)
@@ -58,7 +62,18 @@ def diffuse(store: ProjectStore, plan: ScenePlan, take: Take) -> Generator[Rende
     yield StageProgress("encode", "Reading the prompt, the photo and the faces")
     scene = _scene(plan, files, memory)
     take.message = " ".join(scene.remarks)
-    yield from _Render(plan, scene, files, lora, kept, memory).frames()
+    render = _Render(plan, scene, files, lora, kept, memory, num_gpus)
+    try:
+        yield from render.frames()
+    finally:
+        render.let_go()
+
+
+def _check_gpus(wanted: int) -> None:
+    """Without any GPU the processes share the processor: slower than one, but the same code."""
+    present = len(this_machine().gpus) if wanted > 1 else 0
+    if 0 < present < wanted:
+        raise StudioError(f"{wanted} GPUs are wanted, {present} are there.", f"Write --gpus {present} or leave it out.")
 
 
 def _weights_sha256(files: ModelFiles, lora: Path | None) -> str:
@@ -126,7 +141,15 @@ class _Render:
     lora: Path | None
     kept: WindowStore
     memory: MemoryPlan
+    num_gpus: int = 1
     engine: Engine | None = None
+
+    def let_go(self) -> None:
+        """Of the network, and of the memory that it takes."""
+        if self.engine:
+            self.engine.close()
+        self.engine = None
+        free_memory()
 
     def frames(self) -> Generator[RenderEvent | Frame, None, None]:
         num_frames, overlap = self.plan.num_frames, self.plan.settings.overlap
@@ -163,7 +186,7 @@ class _Render:
             try:
                 if self.engine is None:
                     yield StageProgress("load", "Loading the network")
-                    self.engine = load_engine(self.files, self.scene.video, self.memory, self.lora)
+                    self.engine = self._loaded(conditioning.shape)
                 frames = yield from self._stepped(self.engine, span, conditioning, steps)
                 return frames
             except OutOfMemory:
@@ -171,10 +194,16 @@ class _Render:
                 if thriftier is None:
                     raise
             # Outside of the except block, whose error would keep the full memory alive.
-            self.engine, self.memory = None, thriftier
-            free_memory()
+            self.let_go()
+            self.memory = thriftier
             self.scene = replace(self.scene, video=self.scene.video.with_tiling(thriftier.vae_tiling))
             yield StageProgress("load", "The memory ran out: going on with a thriftier plan")
+
+    def _loaded(self, shape: VideoShape) -> Engine:
+        if self.num_gpus == 1:
+            return load_engine(self.files, self.scene.video, self.memory, self.lora)
+        share = Share(self.num_gpus, self.files, self.memory, self.lora, shape.latent.tokens_per_frame)
+        return load_shared_engine(share, self.scene.video)
 
     def _stepped(
         self, engine: Engine, span: WindowSpan, conditioning: Conditioning, steps: "_Steps"

@@ -30,7 +30,9 @@ from engine.project.store import ProjectStore
 from engine.project.takes import inputs_sha256, rendering, write_take
 
 
-def render_take(store: ProjectStore, project: Project, settings: RenderSettings) -> Generator[RenderEvent, None, None]:
+def render_take(
+    store: ProjectStore, project: Project, settings: RenderSettings, num_gpus: int = 1
+) -> Generator[RenderEvent, None, None]:
     """Render ``project`` into a new take and keep it in the project, which is saved at the start and at the end.
 
     Closing the generator cancels: the take is marked so, and the project is as it was otherwise.
@@ -52,7 +54,7 @@ def render_take(store: ProjectStore, project: Project, settings: RenderSettings)
     started = time.monotonic()
     try:
         with rendering(store.take_folder(take.id)):
-            with closing(_render(store, scene, settings, take)) as events:
+            with closing(_render(store, scene, take, num_gpus)) as events:
                 yield from events
             take.status, take.compute_s = "done", round(time.monotonic() - started, 2)
             write_take(store.take_folder(take.id), take, scene)
@@ -97,9 +99,8 @@ def ready_to_render(scene: Scene, settings: RenderSettings) -> None:
         raise StudioError(f"The range is shorter than {MIN_RECORDING_S} s.", "Choose a longer one.")
 
 
-def _render(
-    store: ProjectStore, scene: Scene, settings: RenderSettings, take: Take
-) -> Generator[RenderEvent, None, None]:
+def _render(store: ProjectStore, scene: Scene, take: Take, num_gpus: int) -> Generator[RenderEvent, None, None]:
+    settings = scene.settings
     plan: ScenePlan | None = None
     for step in plan_scene(store, scene, settings):
         if isinstance(step, ScenePlan):
@@ -117,7 +118,7 @@ def _render(
         _sound_of(store, plan, folder) as sound,
         VideoWriter(video, plan.framing.size, settings.frame_rate, sound, encoding) as writer,
         ThreadPoolExecutor(max_workers=1) as behind,  # one frame is written while the next one is drawn
-        closing(_frames(store, plan, take)) as steps,
+        closing(_frames(store, plan, take, num_gpus)) as steps,
     ):
         written: Future[None] = behind.submit(lambda: None)
         index = 0
@@ -141,12 +142,14 @@ def _render(
     take.duration_s = round(plan.num_frames / settings.frame_rate, 3)
 
 
-def _frames(store: ProjectStore, plan: ScenePlan, take: Take) -> Generator[RenderEvent | Frame, None, None]:
+def _frames(
+    store: ProjectStore, plan: ScenePlan, take: Take, num_gpus: int
+) -> Generator[RenderEvent | Frame, None, None]:
     """Every frame of the take in order, with progress between them."""
     if plan.settings.kind is not TakeKind.ANIMATIC:
         from engine.jobs.diffuse import diffuse  # brings torch and the networks, which only these takes need
 
-        yield from diffuse(store, plan, take)
+        yield from diffuse(store, plan, take, num_gpus)
         return
     for index, frame in enumerate(animate(plan)):
         yield frame

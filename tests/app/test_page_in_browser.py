@@ -31,7 +31,8 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.log = projects.parent / f"studio-{self.port}.log"
-        environment = {**os.environ, "ROUNDTABLE_PROJECTS": str(projects), "PYTHONPATH": str(ROOT)}
+        folders = {"ROUNDTABLE_PROJECTS": str(projects), "ROUNDTABLE_MODELS": str(projects.parent / "no models")}
+        environment = {**os.environ, **folders, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "app", "--port", str(self.port)]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, env=environment, cwd=projects.parent, stdout=log, stderr=log)
@@ -171,6 +172,13 @@ def test_a_voice_moves_to_another_face_and_is_saved(page, server):
     parts = {m["face_id"]: (m["part"], m["speaker_id"]) for m in saved(server)["scene"]["cast"]}
     assert parts["face-3"] == ("talks", "speaker-1")
     assert parts["face-1"] == ("listens", None)
+
+
+def test_previews_say_what_they_lack_and_the_animatic_stays(page):
+    page.get_by_text("python launch.py models get anytalker-1.3b").wait_for()
+    assert "GB" in page.locator("#costs").inner_text()
+    for name, possible in (("Render animatic", True), ("Preview", False), ("Final", False)):
+        assert page.get_by_role("button", name=name, exact=True).is_enabled() is possible
 
 
 def test_a_name_is_kept_and_a_second_window_sees_it(page, browser, server):

@@ -1,8 +1,9 @@
 """Previews through the whole recipe: a real photo and conversation, tiny random networks of the published form."""
 
 import json
+import multiprocessing
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,21 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def whole(made: tuple[ProjectStore, Project], checkpoints: Path) -> tuple[list[object], Project]:
+    """The events of a preview that nothing disturbed, and the project after it."""
+    store, project = made[0], with_somebody_still(made[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROUNDTABLE_MODELS", str(checkpoints))
+        events = [_kept(event) for event in render_take(store, project, SETTINGS)]
+    assert not list(store.cache_folder.glob("windows-*"))
+    return events, project
+
+
+def _kept(event: object) -> object:
+    return FrameReady(event.index, event.rgb.copy()) if isinstance(event, FrameReady) else event
+
+
 @pytest.fixture
 def models(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ROUNDTABLE_MODELS", str(checkpoints))
@@ -71,7 +87,11 @@ def store(made: tuple[ProjectStore, Project]) -> Iterator[ProjectStore]:
 
 @pytest.fixture
 def project(made: tuple[ProjectStore, Project]) -> Project:
-    project = made[1].model_copy(deep=True)
+    return with_somebody_still(made[1])
+
+
+def with_somebody_still(project: Project) -> Project:
+    project = project.model_copy(deep=True)
     project.scene.cast[5].part = Part.STILL
     return project
 
@@ -80,15 +100,15 @@ def settings(**changes: object) -> RenderSettings:
     return SETTINGS.model_copy(update=changes)
 
 
-def frames_of(events: Iterator[object]) -> np.ndarray:
+def frames_of(events: Iterable[object]) -> np.ndarray:
     return np.stack([event.rgb.copy() for event in events if isinstance(event, FrameReady)])
 
 
-def test_a_preview_is_a_video_of_the_whole_range(store: ProjectStore, project: Project, models: Path) -> None:
-    events = list(render_take(store, project, SETTINGS))
+def test_a_preview_is_a_video_of_the_whole_range(whole: tuple[list[object], Project]) -> None:
+    events, project = whole
     done = events[-1]
     assert isinstance(done, TakeDone)
-    frames = frames_of(iter(events))
+    frames = frames_of(events)
     assert frames.shape == (29, 128, 224, 3)
     assert np.abs(np.diff(frames.astype(np.float32), axis=0)).mean() > 0.01
     steps = [event for event in events if isinstance(event, StageProgress) and event.stage == "render"]
@@ -99,11 +119,10 @@ def test_a_preview_is_a_video_of_the_whole_range(store: ProjectStore, project: P
     assert (take.status, take.model, len(take.weights_sha256)) == ("done", "anytalker-1.3b", 64)
     with av.open(str(done.video_path)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 29
-    assert not list(store.cache_folder.glob("windows-*"))
 
 
-def test_still_people_are_the_photo_to_the_pixel(store: ProjectStore, project: Project, models: Path) -> None:
-    frames = frames_of(render_take(store, project, SETTINGS))
+def test_still_people_are_the_photo_to_the_pixel(whole: tuple[list[object], Project]) -> None:
+    frames, project = frames_of(whole[0]), whole[1]
     face = project.scene.face(project.scene.cast[5].face_id or "")
     x0, y0, x1, y1 = (round(value * 128 / 720) for value in face.box_px)
     still = frames[:, y0:y1, x0:x1].astype(np.int16)
@@ -113,9 +132,8 @@ def test_still_people_are_the_photo_to_the_pixel(store: ProjectStore, project: P
 
 @pytest.mark.parametrize("kill_at", random.Random(24).sample(range(1, 4), 2))
 def test_a_killed_render_goes_on_to_the_same_frames(
-    store: ProjectStore, project: Project, models: Path, kill_at: int
+    store: ProjectStore, project: Project, models: Path, whole: tuple[list[object], Project], kill_at: int
 ) -> None:
-    whole = frames_of(render_take(store, project, SETTINGS))
     steps = 0
     with closing(render_take(store, project, SETTINGS)) as events:
         for event in events:
@@ -124,7 +142,7 @@ def test_a_killed_render_goes_on_to_the_same_frames(
                 break
     assert project.scene.takes[-1].status == "cancelled"
     events = list(render_take(store, project, SETTINGS))
-    np.testing.assert_array_equal(frames_of(iter(events)), whole)
+    np.testing.assert_array_equal(frames_of(events), frames_of(whole[0]))
     made_again = [event for event in events if isinstance(event, StageProgress) and event.stage == "render"]
     assert len(made_again) == 4 - 2 * ((kill_at - 1) // 2)
 
@@ -136,13 +154,14 @@ def test_another_plan_starts_anew(store: ProjectStore, project: Project, models:
     assert sum(event.stage == "render" for event in other) == 4
 
 
-def test_a_damaged_window_is_made_again(store: ProjectStore, project: Project, models: Path) -> None:
-    whole = frames_of(render_take(store, project, SETTINGS))
+def test_a_damaged_window_is_made_again(
+    store: ProjectStore, project: Project, models: Path, whole: tuple[list[object], Project]
+) -> None:
     with closing(render_take(store, project, SETTINGS)) as events:
         next(event for event in events if isinstance(event, StageProgress) and event.text.startswith("Window 2"))
     kept = next(store.cache_folder.glob("windows-*/0000.mkv"))
     kept.write_bytes(kept.read_bytes()[:3000])
-    np.testing.assert_array_equal(frames_of(render_take(store, project, SETTINGS)), whole)
+    np.testing.assert_array_equal(frames_of(render_take(store, project, SETTINGS)), frames_of(whole[0]))
 
 
 def test_when_the_memory_runs_out_it_goes_on_thriftier_and_keeps_finished_windows(
@@ -178,3 +197,15 @@ def test_without_the_weights_it_says_what_is_missing_and_the_plan_stays(
     with pytest.raises(ModelMissing, match=r"models get anytalker-1\.3b"):
         next(render_take(store, project, SETTINGS))
     assert project == before
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_video_of_one_and_end_with_it(
+    store: ProjectStore, project: Project, models: Path, whole: tuple[list[object], Project]
+) -> None:
+    """As on two GPUs; here both share the processor."""
+    alone = frames_of(whole[0]).astype(np.int16)
+    together = frames_of(render_take(store, project, SETTINGS, num_gpus=2))
+    assert np.abs(together - alone).max() <= 2
+    assert np.abs(together - alone).mean() < 0.01
+    assert not multiprocessing.active_children()
