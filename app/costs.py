@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from app import texts
@@ -24,10 +23,10 @@ class Cost:
 
 
 class Costs:
-    """``changed`` is called, in the thread, whenever ``of`` has something new to say."""
+    """``serial`` grows whenever ``of`` has something new to say."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
+    def __init__(self) -> None:
+        self.serial = 0
         self._lock = threading.Lock()
         self._known: tuple[str, dict[TakeKind, Cost]] = ("", {})
         self._asked: str = ""
@@ -50,7 +49,7 @@ class Costs:
         costs = {kind: _cost(scene, kind) for kind in KINDS}
         with self._lock:
             self._known = (key, costs)
-        self._changed()
+            self.serial += 1
 
 
 def _decides(scene: Scene) -> str:

@@ -57,7 +57,7 @@ class Studio:
         self._waiting: deque[Iterator[RenderEvent]] = deque()
         self.version = 1
         self.notice = Notice("")
-        self.costs = Costs(self._costs_changed)
+        self.costs = Costs()
 
     @classmethod
     def start(cls, folder: Path, wanted: Path | None = None) -> "Studio":
@@ -191,9 +191,6 @@ class Studio:
                 if field != "takes":
                     setattr(self._project.scene, field, getattr(changed.scene, field))
             self.version += 1
-
-    def _costs_changed(self) -> None:
-        self.version += 1
 
     def _start(self, kind: WorkKind, events: Iterator[RenderEvent]) -> None:
         with self._switching:

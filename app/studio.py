@@ -8,7 +8,7 @@ from app import texts, theme
 from app.panels import cast, lively, media, render, top
 from app.presenters import html
 from app.session import Studio
-from app.watch import LOOK_EVERY_S, Page, Updates, toast_once
+from app.watch import LOOK_EVERY_S, Page, Updates, shown_of_people, toast_once
 
 MAX_UPLOAD = "2gb"
 
@@ -16,8 +16,8 @@ MAX_UPLOAD = "2gb"
 def build_page(studio: Studio) -> gr.Blocks:
     """The page of ``studio``; ``launch_options`` has what it must be launched with."""
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as blocks:
-        page = Page(studio, gr.State(0))
-        told = gr.State(0)
+        page = Page(studio, gr.State(0), gr.State(""))
+        told, costs_seen = gr.State(0), gr.State(0)
         top_panel = top.build()
         media_panel = media.build()
         cast_panel = cast.build(page)
@@ -42,22 +42,29 @@ def build_page(studio: Studio) -> gr.Blocks:
                 **lively.show(lively_panel, studio, project),
                 **render.show(render_panel, studio, project, watched, newest),
                 told: toast_once(studio, told_serial),
+                page.people: shown_of_people(studio, project),
             }
 
-        def look(seen: int) -> Updates:
+        def look(seen: int, costs_shown: int) -> Updates:
             work = studio.work
+            # Costs arrive by themselves: a full refresh would take away what somebody is just typing or marking.
+            news = studio.costs.serial != costs_shown
+            costs = render.show_costs(render_panel, studio, studio.project.scene) if news else {}
             analysing = work is not None and work.kind == "analysis"
             return {
                 page.seen: gr.skip() if seen == studio.version else studio.version,
                 media_panel.progress: html.progress(work) if work and analysing else "",
                 **render.show_work(render_panel, work),
+                **costs,
+                costs_seen: studio.costs.serial,
             }
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        shown = [told, *_widgets(top_panel, media_panel, cast_panel, lively_panel, render_panel)]
+        shown = [told, page.people, *_widgets(top_panel, media_panel, cast_panel, lively_panel, render_panel)]
         page.seen.change(refresh, inputs=[told, render_panel.takes, render_panel.newest], outputs=shown, **quiet)
-        watched = [page.seen, media_panel.progress, render_panel.progress, render_panel.live]
-        gr.Timer(LOOK_EVERY_S).tick(look, inputs=[page.seen], outputs=watched, **quiet)
+        watched = [page.seen, costs_seen, media_panel.progress, render_panel.progress, render_panel.live]
+        watched += [render_panel.preview, render_panel.final, render_panel.costs]
+        gr.Timer(LOOK_EVERY_S).tick(look, inputs=[page.seen, costs_seen], outputs=watched, **quiet)
         blocks.load(lambda: (studio.version, studio.notice.serial), outputs=[page.seen, told], **quiet)
     _allow_files(blocks, studio)
     return blocks.queue(default_concurrency_limit=8)

@@ -19,7 +19,7 @@ from engine.jobs.events import StageProgress
 
 def engine(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).resolve().parents[1]
-    no_models = {"ROUNDTABLE_MODELS": str(cwd / "no models")}
+    no_models = {"ROUNDTABLE_MODELS": str(cwd.parent / "no models")}
     environment = {**os.environ, **no_models, "PYTHONPATH": str(root), "COLUMNS": "200"}
     command = [sys.executable, "-W", "ignore", "-m", "engine", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
@@ -58,7 +58,7 @@ def test_from_media_to_a_video_with_hostile_names(photo: Path, tmp_path: Path) -
     assert not (tmp_path / "pwned").exists()
     planned = engine("plan", project, "--preset", "final", "--vram", 12, cwd=tmp_path)
     assert planned.returncode == 0, planned.stderr
-    assert "a GPU of 12 GB" in planned.stdout
+    assert "GPU of 12 GB" in planned.stdout
     assert "models get anytalker-1.3b" in planned.stdout
     before = (project / "project.json").read_bytes()
     refused = engine("render", project, "--preset", "preview", cwd=tmp_path)

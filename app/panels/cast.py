@@ -98,8 +98,8 @@ def show(panel: CastPanel, studio: Studio, project: Project) -> Updates:
 def _people(page: Page, draw: Callable[[Page, Project], None]) -> None:
     """Rows that are drawn again whenever the project changes, as many as there are people."""
 
-    @gr.render(inputs=[page.seen], triggers=[page.seen.change], show_progress="hidden")
-    def rows(_version: int) -> None:
+    @gr.render(inputs=[page.people], triggers=[page.people.change], show_progress="hidden")
+    def rows(_shown: str) -> None:
         guarded(page.studio, lambda: draw(page, page.studio.project))
 
 

@@ -76,15 +76,10 @@ def show(panel: RenderPanel, studio: Studio, project: Project, watched: str, new
     first = done[0].id if done else ""
     take_id = watched if newest == first and watched in {take.id for take in done} else first
     rendering = work is not None and work.kind == "render"
-    ready = work is None and bool(scene.faces and scene.turns)
-    costs = studio.costs.of(scene)
-    possible = {kind for kind, cost in costs.items() if cost.possible}
     return {
-        panel.render: gr.Button(interactive=ready, visible=not rendering),
-        panel.preview: gr.Button(interactive=ready and TakeKind.PREVIEW in possible, visible=not rendering),
-        panel.final: gr.Button(interactive=ready and TakeKind.FINAL in possible, visible=not rendering),
+        panel.render: gr.Button(interactive=work is None and bool(scene.faces and scene.turns), visible=not rendering),
         panel.cancel: gr.Button(visible=rendering),
-        panel.costs: _costs(scene, costs),
+        **show_costs(panel, studio, scene),
         **show_work(panel, work),
         panel.takes: gr.Dropdown(
             choices=[(html.take_title(take), take.id) for take in done], value=take_id or None, visible=len(done) > 1
@@ -92,6 +87,18 @@ def show(panel: RenderPanel, studio: Studio, project: Project, watched: str, new
         panel.newest: first,
         panel.watch: _watched(studio, project, take_id),
         panel.unfinished: _unfinished(scene.takes),
+    }
+
+
+def show_costs(panel: RenderPanel, studio: Studio, scene: Scene) -> Updates:
+    """What a preview and a final take, as far as that is known by now, and whether they can be started."""
+    work, costs = studio.work, studio.costs.of(scene)
+    rendering = work is not None and work.kind == "render"
+    possible = {kind for kind, cost in costs.items() if cost.possible and work is None and scene.faces}
+    return {
+        panel.preview: gr.Button(interactive=TakeKind.PREVIEW in possible, visible=not rendering),
+        panel.final: gr.Button(interactive=TakeKind.FINAL in possible, visible=not rendering),
+        panel.costs: _costs(scene, costs),
     }
 
 

@@ -82,15 +82,11 @@ def describe(run: CheckpointRun) -> str:
 
 
 def describe_large() -> str:
-    import torch
-
     from engine.dit.checkpoints import network_shapes
-    from engine.dit.quantization import predicted_weights_bytes
+    from engine.dit.stored_bytes import stored_bytes
 
     shapes = network_shapes(**LARGE)
-    stored = ", ".join(
-        f"{each} {predicted_weights_bytes(shapes, each, torch.bfloat16) / 1e9:.2f} GB" for each in QUANTIZATIONS
-    )
+    stored = ", ".join(f"{each} {stored_bytes(shapes, each, 'bfloat16') / 1e9:.2f} GB" for each in QUANTIZATIONS)
     return (
         f"{len(shapes)} tensors, {sum(math.prod(shape) for shape in shapes.values()):,} parameters; weights: {stored}"
     )
@@ -132,13 +128,14 @@ def load_and_run(path: Path, config: dict[str, Any], quantization: str, form: Fo
     import torch
 
     from engine.dit.checkpoints import load_transformer, network_shapes
-    from engine.dit.quantization import predicted_weights_bytes, weights_bytes
+    from engine.dit.quantization import weights_bytes
+    from engine.dit.stored_bytes import stored_bytes
 
     dtype = getattr(torch, form.dtype)
     start_bytes, started = peak_bytes(), time.perf_counter()
     model = load_transformer(path, dtype, quantization=quantization, **_told(config))
     load_s, load_peak = time.perf_counter() - started, peak_bytes()
-    stored_bytes = weights_bytes(model)
+    real_bytes = weights_bytes(model)
     started = time.perf_counter()
     finite = _step(model) if form.runs else True
     step_s = time.perf_counter() - started if form.runs else 0.0
@@ -147,8 +144,8 @@ def load_and_run(path: Path, config: dict[str, Any], quantization: str, form: Fo
         tensors=len(shapes),
         parameters=sum(math.prod(shape) for shape in shapes.values()),
         file_bytes=path.stat().st_size,
-        weights_bytes=stored_bytes,
-        predicted_bytes=predicted_weights_bytes(shapes, quantization, dtype),
+        weights_bytes=real_bytes,
+        predicted_bytes=stored_bytes(shapes, quantization, form.dtype),
         start_bytes=start_bytes,
         load_peak_bytes=load_peak,
         peak_bytes=peak_bytes(),

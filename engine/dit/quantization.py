@@ -5,8 +5,7 @@ projection keep their precision. diffusers' own bitsandbytes loader wants a GPU,
 the same code runs on every device.
 """
 
-import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import bitsandbytes as bnb
@@ -15,20 +14,15 @@ from bitsandbytes.nn import Int8Params, Params4bit
 from diffusers.hooks import apply_layerwise_casting_hook
 from torch import Tensor, nn
 
+from engine.dit.stored_bytes import QUANTIZED_PARTS
 from engine.dit.transformer import AnyTalkerTransformer3DModel
 
 QUANTIZATIONS = ("none", "int8", "nf4", "fp8")
 FP8 = torch.float8_e4m3fn
 OUTLIER_THRESHOLD = 6.0  # LLM.int8(): activation columns beyond it are multiplied in half precision
 
-QUANTIZED_PARTS = ("attn1", "attn2", "audio_attn", "ffn")
-"""The parts of a block whose Linears are stored small; they hold 97 % (1.3B) and 99 % (14B) of the weights."""
-
 KEPT_IN_FLOAT32: tuple[str, ...] = tuple(AnyTalkerTransformer3DModel._keep_in_fp32_modules)
 """Modules and parameters (by one part of their name) that stay float32 whatever the others are."""
-
-NF4_BLOCK, NF4_STATISTICS_BLOCK = 64, 256
-NF4_TABLES_BYTES = 4 * (16 + 256 + 1)  # the two code books and the mean of the statistics, float32, per layer
 
 
 class Nf4Linear(bnb.nn.Linear4bit):
@@ -158,43 +152,6 @@ def weights_bytes(model: nn.Module) -> int:
         storage = tensor.untyped_storage()
         storages[storage.data_ptr()] = storage.nbytes()
     return sum(storages.values())
-
-
-def predicted_weights_bytes(
-    shapes: Mapping[str, Sequence[int]],
-    quantization: str,
-    dtype: torch.dtype,
-    kept: Collection[str] = KEPT_IN_FLOAT32,
-) -> int:
-    """Bytes that a transformer with parameters of these names (ours) and ``shapes`` takes: the exact ``weights_bytes``
-    of what ``load_transformer`` makes of it."""
-    return sum(_parameter_bytes(name, shape, quantization, dtype, kept) for name, shape in shapes.items())
-
-
-def _parameter_bytes(
-    name: str, shape: Sequence[int], quantization: str, dtype: torch.dtype, kept: Collection[str]
-) -> int:
-    count, (owner, _, leaf) = math.prod(shape), name.rpartition(".")
-    if is_kept_in_float32(name, kept):
-        return 4 * count
-    if quantization == "none" or not _is_small(owner, leaf, shape):
-        return dtype.itemsize * count
-    if quantization == "fp8":
-        return count
-    if leaf == "bias":
-        return dtype.itemsize * count
-    return count + 4 * shape[0] if quantization == "int8" else _nf4_bytes(count)
-
-
-def _is_small(owner: str, leaf: str, shape: Sequence[int]) -> bool:
-    # Norms inside an attention share its name; they alone have one-dimensional weights.
-    is_linear = len(shape) == 2 or (leaf == "bias" and "norm" not in owner)
-    return is_linear and is_quantized_layer(owner)
-
-
-def _nf4_bytes(count: int) -> int:
-    blocks = math.ceil(count / NF4_BLOCK)
-    return math.ceil(count / 2) + blocks + 4 * math.ceil(blocks / NF4_STATISTICS_BLOCK) + NF4_TABLES_BYTES
 
 
 def _linears(model: nn.Module, chosen: Callable[[str], bool]) -> list[tuple[str, nn.Linear]]:

@@ -17,10 +17,10 @@ from engine.dit.quantization import (
     KEPT_IN_FLOAT32,
     dequantized,
     is_quantized_layer,
-    predicted_weights_bytes,
     weights_bytes,
 )
 from engine.dit.shapes import LatentShape
+from engine.dit.stored_bytes import stored_bytes
 from engine.dit.streams import Streams
 from engine.dit.types import Person
 from engine.errors import ModelMissing, UnusableCheckpoint
@@ -179,7 +179,7 @@ def test_bytes_of_a_loaded_network_are_foretold(tmp_path, form, dtype, quantizat
     torch.save(tensors, tmp_path / "tiny.pth")
     model = load_transformer(tmp_path / "tiny.pth", dtype, quantization=quantization, head_dim=32)
     shapes = checkpoints.network_shapes(**original_config(shapes_of(tensors), 32))
-    assert weights_bytes(model) == predicted_weights_bytes(shapes, quantization, dtype)
+    assert weights_bytes(model) == stored_bytes(shapes, quantization, str(dtype).removeprefix("torch."))
 
 
 def test_published_sizes_are_exact():

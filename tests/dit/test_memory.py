@@ -33,7 +33,6 @@ from engine.dit.quantization import (
     Int8Linear,
     Nf4Linear,
     is_quantized_layer,
-    predicted_weights_bytes,
     quantize_,
     weights_bytes,
 )
@@ -85,15 +84,6 @@ def test_tensors_are_those_of_the_real_network(form, audio_norm):
     network = tiny_network(form, audio_norm=audio_norm)
     size = NetworkSize.of_config(network.config)
     assert size.tensors == {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("quantization", QUANTIZATIONS)
-def test_weights_are_foretold_as_they_are_loaded(name, quantization):
-    """The two places of this arithmetic, of which one needs torch, agree to the byte."""
-    size = NETWORKS[name]
-    with_torch = predicted_weights_bytes(size.tensors, quantization, torch.bfloat16, KEPT_IN_FLOAT32)
-    assert network_bytes(size, quantization, "bfloat16") == with_torch
 
 
 def test_what_stays_float32_is_what_the_network_says():

@@ -12,10 +12,10 @@ from engine.dit.quantization import (
     Nf4Linear,
     dequantized,
     is_quantized_layer,
-    predicted_weights_bytes,
     quantize_,
     weights_bytes,
 )
+from engine.dit.stored_bytes import stored_bytes
 
 SMALL = [name for name in QUANTIZATIONS if name != "none"]
 
@@ -102,7 +102,7 @@ def test_weights_stay_near_what_they_were(quantization, tolerance):
 @pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_predicted_bytes_are_the_real_ones(quantization, dtype):
     shapes = {name: tuple(parameter.shape) for name, parameter in network().named_parameters()}
-    predicted = predicted_weights_bytes(shapes, quantization, dtype)
+    predicted = stored_bytes(shapes, quantization, str(dtype).removeprefix("torch."))
     assert predicted == weights_bytes(quantized(quantization, dtype))
 
 

@@ -12,10 +12,10 @@ from tiny_networks import (
     golden_network,
     golden_people,
     golden_velocity,
-    our_name,
     outputs_of,
 )
 
+from engine.dit.checkpoints import original_to_ours
 from engine.dit.shapes import LatentShape
 from engine.dit.streams import Streams
 from engine.dit.transformer import AnyTalkerTransformer3DModel
@@ -76,7 +76,7 @@ def from_formula(form: str) -> AnyTalkerTransformer3DModel:
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
     weights = {}
     for j, name in enumerate(names):
-        shape = shapes[our_name(name)]
+        shape = shapes[original_to_ours(name)]
         values = u(shape.numel(), j).reshape(shape)
         if len(shape) > 1:
             fan = 1 if "modulation" in name else shape[1:].numel()
@@ -85,7 +85,7 @@ def from_formula(form: str) -> AnyTalkerTransformer3DModel:
             values = 1 + 0.2 * values
         else:
             values = 0.2 * values
-        weights[our_name(name)] = values.float()
+        weights[original_to_ours(name)] = values.float()
     network.load_state_dict(weights, assign=True)
     return network.eval()
 

@@ -1,7 +1,6 @@
 """Small networks of both forms and what they take: from the golden files, from a formula, or at random."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,44 +8,12 @@ import golden_vectors
 import torch
 from torch import Tensor
 
+from engine.dit.checkpoints import load_transformer
 from engine.dit.shapes import LatentShape
 from engine.dit.streams import Streams
 from engine.dit.transformer import AnyTalkerTransformer3DModel
 from engine.dit.types import Person
 
-_NAMES = (
-    (r"^text_embedding\.0", "condition_embedder.text_embedder.linear_1"),
-    (r"^text_embedding\.2", "condition_embedder.text_embedder.linear_2"),
-    (r"^time_embedding\.0", "condition_embedder.time_embedder.linear_1"),
-    (r"^time_embedding\.2", "condition_embedder.time_embedder.linear_2"),
-    (r"^time_projection\.1", "condition_embedder.time_proj"),
-    (r"^(img_emb|audio_ref_emb)\.proj\.0", r"\1.norm1"),
-    (r"^(img_emb|audio_ref_emb)\.proj\.1", r"\1.ff.net.0.proj"),
-    (r"^(img_emb|audio_ref_emb)\.proj\.3", r"\1.ff.net.2"),
-    (r"^(img_emb|audio_ref_emb)\.proj\.4", r"\1.norm2"),
-    (r"^img_emb", "condition_embedder.image_embedder"),
-    (r"^audio_ref_emb", "face_embedder"),
-    (r"^(audio_emb|audio_proj)\.", "audio_embedder."),
-    (r"proj1_vf", "proj1_late"),
-    (r"\.norm3\.", ".norm2."),
-    (r"\.norm_x\.", ".norm_audio."),
-    (r"^head\.head", "proj_out"),
-    (r"^head\.modulation", "scale_shift_table"),
-    (r"\.modulation", ".scale_shift_table"),
-    (r"\.ffn\.0", ".ffn.net.0.proj"),
-    (r"\.ffn\.2", ".ffn.net.2"),
-    (r"audio_cross_attn\.q_linear", "audio_attn.to_q"),
-    (r"audio_cross_attn\.kv_linear", "audio_attn.to_kv_audio"),
-    (r"audio_cross_attn\.([kv])_face", r"audio_attn.to_\1_face"),
-    (r"audio_cross_attn\.proj", "audio_attn.to_out"),
-    (r"\.self_attn\.", ".attn1."),
-    (r"\.cross_attn\.", ".attn2."),
-    (r"(attn[12])\.([qkv])\.", r"\1.to_\2."),
-    (r"(attn[12])\.o\.", r"\1.to_out.0."),
-    (r"attn2\.([kv])_img", r"attn2.add_\1_proj"),
-    (r"attn2\.norm_k_img", "attn2.norm_added_k"),
-    (r"attn2\.([kv])_(audio|face)", r"attn2.to_\1_\2"),
-)
 WEIGHTS = {"afca": "afca_weights", "legacy": "legacy_14b_weights"}
 MID_MODULES = {
     "audio_emb": "audio_embedder", "audio_proj": "audio_embedder", "audio_ref_emb": "face_embedder",
@@ -55,12 +22,6 @@ MID_MODULES = {
     "audio_cross_attn": "audio_attn", "self_attn": "attn1", "cross_attn": "attn2",
 }  # fmt: skip
 """What the golden files call the parts whose outputs they keep, and what we call them."""
-
-
-def our_name(name: str) -> str:
-    for pattern, ours in _NAMES:
-        name = re.sub(pattern, ours, name)
-    return name
 
 
 def tiny_network(form: str = "afca", seed: int = 0, **config: Any) -> AnyTalkerTransformer3DModel:
@@ -112,20 +73,11 @@ def velocity(network: AnyTalkerTransformer3DModel, streams: Streams, timestep: f
 
 
 def golden_network(form: str) -> AnyTalkerTransformer3DModel:
-    """The published network on the golden files' small weights."""
-    weights, described = golden_vectors.read(WEIGHTS[form])
-    weights |= golden_vectors.read("embedder_weights")[0]
-    config, ours = described["config"], {our_name(name): tensor for name, tensor in weights.items()}
-    hidden, spread = len(ours["audio_embedder.proj1.bias"]), len(ours["audio_embedder.proj3.bias"])
-    token_dim = len(ours["audio_embedder.norm.bias"])
-    network = AnyTalkerTransformer3DModel(
-        num_attention_heads=config["num_heads"], attention_head_dim=config["dim"] // config["num_heads"],
-        text_dim=config["text_dim"], text_len=config["text_len"], freq_dim=config["freq_dim"],
-        ffn_dim=config["ffn_dim"], num_layers=config["num_layers"], audio_form=form,
-        audio_hidden_dim=hidden, num_audio_tokens=spread // token_dim, audio_token_dim=token_dim,
-    )  # fmt: skip
-    network.load_state_dict(ours)
-    return network.eval()
+    """The published network on the golden files' small weights, loaded by their published names."""
+    described = golden_vectors.read(WEIGHTS[form])[1]["config"]
+    files = [golden_vectors.GOLDEN / f"{name}.safetensors" for name in (WEIGHTS[form], "embedder_weights")]
+    head_dim = described["dim"] // described["num_heads"]
+    return load_transformer(files, torch.float32, head_dim=head_dim, text_len=described["text_len"])
 
 
 def golden_people(case: Mapping[str, Tensor], described: Mapping[str, Any]) -> list[Person]:

@@ -130,7 +130,7 @@ def test_still_people_are_the_photo_to_the_pixel(whole: tuple[list[object], Proj
     assert np.abs(np.diff(frames.astype(np.int16), axis=0)).max() > 0
 
 
-@pytest.mark.parametrize("kill_at", random.Random(24).sample(range(1, 4), 2))
+@pytest.mark.parametrize("kill_at", random.sample(range(1, 4), 1))
 def test_a_killed_render_goes_on_to_the_same_frames(
     store: ProjectStore, project: Project, models: Path, whole: tuple[list[object], Project], kill_at: int
 ) -> None:
@@ -150,8 +150,9 @@ def test_a_killed_render_goes_on_to_the_same_frames(
 def test_another_plan_starts_anew(store: ProjectStore, project: Project, models: Path) -> None:
     with closing(render_take(store, project, SETTINGS)) as events:
         next(event for event in events if isinstance(event, StageProgress) and event.text.startswith("Window 2"))
-    other = [e for e in render_take(store, project, settings(seed=7)) if isinstance(e, StageProgress)]
-    assert sum(event.stage == "render" for event in other) == 4
+    with closing(render_take(store, project, settings(seed=7))) as events:
+        first = next(event for event in events if isinstance(event, StageProgress) and event.stage == "render")
+    assert (first.text, first.total) == ("Window 1 of 2, step 1 of 2", 4)
 
 
 def test_a_damaged_window_is_made_again(
