@@ -28,7 +28,7 @@ def diarization() -> None:
 
 
 @bench_app.command()
-def dit(repeats: Annotated[int, typer.Option(help="Steps per figure; the median counts.", min=1)] = 5) -> None:
+def dit(repeats: Annotated[int, typer.Option(help="Steps per figure; the least disturbed counts.", min=1)] = 5) -> None:
     """A denoising step with 1, 2, 4 and 8 people, beside the paper's dense formula."""
     from engine.bench.dit import bench_dit
 
