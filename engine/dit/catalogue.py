@@ -157,7 +157,7 @@ SMALL_LORA = Part(
     id="causvid-1.3b",
     title="CausVid LoRA for the 1.3B",
     repository="Kijai/WanVideo_comfy",
-    licence="see the repository; made from CausVid (CC BY-NC-SA 4.0): not for commercial use",
+    licence="CC BY-NC-SA 4.0 or MIT, sources differ: ask the repository before any commercial use",
     what_for="renders with the 1.3B in 4 to 8 steps instead of 40",
     folders=("loras",),
     files=(PartFile("Wan21_CausVid_bidirect2_T2V_1_3B_lora_rank32.safetensors", 94_000_000, approximate=True),),
