@@ -25,6 +25,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 console = Console(stderr=True)
 
+PRESETS = "animatic, preview, final, low_memory, or a preset of yours."
 ProjectFolder = Annotated[Path, typer.Argument(help="Folder of the project.", metavar="PROJECT")]
 
 
@@ -164,7 +165,7 @@ def diarize(
 @app.command()
 def render(
     folder: ProjectFolder,
-    preset: Annotated[TakeKind, typer.Option(help="What to render.")] = TakeKind.ANIMATIC,
+    preset: Annotated[str, typer.Option(help=PRESETS)] = TakeKind.ANIMATIC,
     out: Annotated[Path | None, typer.Option(help="Copy the finished video here.")] = None,
     range_: Annotated[
         str | None, typer.Option("--range", help="Part of the recording, seconds.", metavar="A:B")
@@ -208,7 +209,7 @@ def _range(text: str | None) -> tuple[float, float] | None:
 @app.command()
 def plan(
     folder: ProjectFolder,
-    preset: Annotated[TakeKind, typer.Option(help="What would be rendered.")] = TakeKind.FINAL,
+    preset: Annotated[str, typer.Option(help=PRESETS)] = TakeKind.FINAL,
     range_: Annotated[
         str | None, typer.Option("--range", help="Part of the recording, seconds.", metavar="A:B")
     ] = None,
@@ -220,13 +221,13 @@ def plan(
     from engine.project.presets import settings_for
     from engine.project.store import ProjectStore
 
-    if preset is TakeKind.ANIMATIC:
-        raise StudioError("An animatic needs no plan.", "It renders on any computer: leave --preset out for a final's.")
     if vram is not None and vram <= 0:
         raise StudioError(f"--vram {vram:g} is no GPU.", "Write it like --vram 12")
     with ProjectStore.open(folder) as store:
         scene = store.load().scene
     settings = settings_for(preset, scene.settings)
+    if settings.kind is TakeKind.ANIMATIC:
+        raise StudioError("An animatic needs no plan.", "It renders on any computer: leave --preset out for a final's.")
     settings.range_s = _range(range_) or settings.range_s
     machine = this_machine().with_vram(vram) if vram else None
     for line in plan_for(scene, settings, machine).sentences:

@@ -60,6 +60,14 @@ def test_from_media_to_a_video_with_hostile_names(photo: Path, tmp_path: Path) -
     assert planned.returncode == 0, planned.stderr
     assert "GPU of 12 GB" in planned.stdout
     assert "models get anytalker-1.3b" in planned.stdout
+    needless = engine("plan", project, "--preset", "animatic", cwd=tmp_path)
+    assert needless.returncode == 1
+    assert "needs no plan" in needless.stderr
+    thrifty = engine("plan", project, "--preset", "low_memory", "--vram", 8, cwd=tmp_path)
+    assert "384 × 384" in thrifty.stdout
+    unknown = engine("render", project, "--preset", "finest", cwd=tmp_path)
+    assert unknown.returncode == 1
+    assert "low_memory" in unknown.stderr
     before = (project / "project.json").read_bytes()
     refused = engine("render", project, "--preset", "preview", cwd=tmp_path)
     assert refused.returncode == 1
@@ -103,7 +111,7 @@ def test_diarize_writes_turns_and_voices_that_add_up(tmp_path: Path) -> None:
         (("models", "get", "no-such-network"), "no-such-network"),
         (("models", "get", "anytalker-1.3b", "--from", "nowhere"), "nowhere"),
         (("plan", "nowhere"), "nowhere"),
-        (("plan", "nowhere", "--preset", "animatic"), "needs no plan"),
+        (("plan", ".", "--preset", "final"), "project"),
         (("plan", "nowhere", "--vram", "0"), "--vram"),
     ],
 )

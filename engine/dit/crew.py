@@ -27,6 +27,7 @@ from engine.dit.windows import WindowSpan
 from engine.errors import StudioError
 
 SILENCE_S = 600  # a member that does not answer for so long is gone
+GRACE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,13 @@ class Crew:
     def hand_out(self, conditioning: Conditioning, sampling: Sampling, span: WindowSpan) -> None:
         """Tell the others to denoise a window; the leader has to do the same at once."""
         dist.broadcast_object_list([(conditioning, sampling, span)], src=0)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all the others live; one that has just died gets a moment to be missed."""
+        for process in self._others.processes:
+            process.join(GRACE_S)
+        return all(process.is_alive() for process in self._others.processes)
 
     def close(self) -> None:
         for process in self._others.processes:

@@ -123,7 +123,7 @@ class Machine:
         if not 0 < gigabytes <= MOST_VRAM_GB:
             raise StudioError(f"No GPU has {gigabytes:g} GB.", "Write it like --vram 12")
         total = round(gigabytes * GIB)
-        gpu = Gpu(f"A GPU of {gigabytes:g} GB", total, max(0, total - SET_ASIDE_BYTES))
+        gpu = Gpu(f"a GPU of {gigabytes:g} GB", total, max(0, total - SET_ASIDE_BYTES))
         return Machine((gpu,), self.ram_bytes, self.ram_available_bytes, self.num_cores, assumed=True)
 
     def described(self) -> list[str]:
@@ -246,7 +246,8 @@ def _typical_tflops(total_bytes: int) -> float:
 
 
 def _told(gpu: Gpu) -> str:
-    return f"{gpu.name}: {in_gb(gpu.available_bytes)} of {in_gb(gpu.total_bytes)} are free for the render."
+    name = gpu.name[:1].upper() + gpu.name[1:]
+    return f"{name}: {in_gb(gpu.available_bytes)} of {in_gb(gpu.total_bytes)} are free for the render."
 
 
 def _from_json(answer: Mapping[str, Any]) -> Machine:

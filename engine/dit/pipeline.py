@@ -23,7 +23,7 @@ from engine.dit.sampling import Preview, Sampling, denoise
 from engine.dit.transformer import AnyTalkerTransformer3DModel
 from engine.dit.types import Conditioning
 from engine.dit.windows import WindowSpan
-from engine.errors import OutOfMemory
+from engine.errors import OutOfMemory, StudioError
 
 CPU = torch.device("cpu")
 TEXT_ENCODER_BYTES = 13 * 2**30  # its weights, and room to compute
@@ -99,9 +99,7 @@ def run(
     Raises OutOfMemory; closing the generator stops between two steps.
     """
     with told_out_of_memory():
-        if engine.crew:
-            engine.crew.hand_out(conditioning, sampling, span)
-        with _on_device(engine):
+        with _together(engine, conditioning, sampling, span), _on_device(engine):
             latents = yield from denoise(engine.transformer, conditioning, sampling, span, preview)
         return engine.video.decode(latents)
 
@@ -122,6 +120,26 @@ def told_out_of_memory() -> Iterator[None]:
         raise OutOfMemory(
             "The memory ran out while rendering.",
             "Close other programs that use the GPU, choose a smaller height, or render with the preset low_memory.",
+        ) from error
+
+
+@contextmanager
+def _together(engine: Engine, conditioning: Conditioning, sampling: Sampling, span: WindowSpan) -> Iterator[None]:
+    """With the other GPUs' processes, if any, at work on the same window."""
+    if engine.crew is None:
+        yield
+        return
+    try:
+        engine.crew.hand_out(conditioning, sampling, span)
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # each of torch's ways of sharing has its own words for a partner that is gone
+        if engine.crew.is_whole:
+            raise
+        raise StudioError(
+            "One of the processes that render together has ended.",
+            "Render again; finished windows are kept. If it happens again, leave --gpus out.",
         ) from error
 
 

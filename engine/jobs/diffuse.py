@@ -1,13 +1,14 @@
 """The frames of a preview or final: window after window through the AnyTalker network, each kept once finished."""
 
 import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from engine.analysis.face_protocols import Box
 from engine.analysis.following import KnownFace, follow_faces
@@ -34,7 +35,7 @@ from engine.jobs.events import RenderEvent, RoughFrame, StageProgress
 from engine.jobs.scene_plan import ScenePlan
 from engine.jobs.window_store import KeptWindow, WindowStore, forget_windows, windows_of
 from engine.media.types import Image
-from engine.project.document import Part, Take
+from engine.project.document import Part, RenderSettings, Take
 from engine.project.store import ProjectStore
 
 Frame = NDArray[np.uint8]
@@ -96,11 +97,19 @@ def default_prompt(plan: ScenePlan) -> str:
 def _memory_plan(plan: ScenePlan, kept: WindowStore) -> MemoryPlan:
     """The plan for this machine now; what an interrupted render had begun with is kept to."""
     width, height = plan.framing.size
-    settings = plan.settings.model_copy(update={name: kept.terms()[name] for name in kept.terms() if name != "format"})
+    settings = _under(kept.terms(), plan.settings)
     longest = min(settings.window, whole_windows_frames(plan.num_frames))
     moving = sum(stream.part is not Part.STILL for stream in plan.streams)
     size = NetworkSize.of_config(transformer_config(find_model(settings.model).transformer))
     return plan_memory(size, VideoShape(cut_to_window(longest), height, width), moving, this_machine(), settings)
+
+
+def _under(terms: Mapping[str, str | int], settings: RenderSettings) -> RenderSettings:
+    """``settings`` with the terms of an interrupted render; as they are where those were tampered with."""
+    try:
+        return RenderSettings.model_validate(settings.model_dump() | {n: v for n, v in terms.items() if n != "format"})
+    except ValidationError:
+        return settings
 
 
 def _scene(plan: ScenePlan, files: ModelFiles, memory: MemoryPlan) -> SceneConditioning:
@@ -242,14 +251,9 @@ class _Render:
         """With the photo's colours, and with its own pixels where people are still."""
         picture = self.plan.picture.rgb
         matched = ColourMatch.to(picture)(frames)
-        still, moving = [
-            [
-                box
-                for stream, box in zip(self.plan.streams, boxes_px, strict=True)
-                if (stream.part is Part.STILL) is wanted
-            ]
-            for wanted in (True, False)
-        ]
+        placed = list(zip(self.plan.streams, boxes_px, strict=True))
+        still = [box for stream, box in placed if stream.part is Part.STILL]
+        moving = [box for stream, box in placed if stream.part is not Part.STILL]
         pixels = LatentShape(1, *picture.shape[:2])
         return keep_still(matched, picture, pinned_mask(still, moving, self.scene.size, pixels).numpy())
 

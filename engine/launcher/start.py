@@ -18,7 +18,7 @@ HELP = """Roundtable: one group photo and one recorded conversation become a vid
   python launch.py new PROJECT --photo P --dialogue D    a new project    [--speakers N] [--voice NAME=FILE ...]
   python launch.py faces PHOTO [--json]                  who is in a photo
   python launch.py diarize AUDIO --out X.rttm            who speaks when  [--voices DIR]
-  python launch.py render PROJECT                        make the video   [--preset P] [--out FILE] [--range A:B]
+  python launch.py render PROJECT                        the video   [--preset P] [--range A:B] [--out FILE] [--gpus N]
   python launch.py models                                the networks of previews and finals [get NAME [--from DIR]]
   python launch.py plan PROJECT [--preset P]             what a final takes: memory, time  [--vram GB] [--range A:B]
   python launch.py bench animatic                        how fast this computer is

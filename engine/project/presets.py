@@ -11,7 +11,7 @@ import platformdirs
 from pydantic import ValidationError
 
 from engine.errors import StudioError
-from engine.project.document import RenderSettings, TakeKind
+from engine.project.document import RenderSettings
 
 BUILT_IN = Path(__file__).resolve().parents[2] / "presets"
 ALWAYS_THE_CREATORS = ("aspect", "captions", "visible_mark")
@@ -44,15 +44,16 @@ def load_preset(name: str) -> Preset:
     return read_preset(files[name])
 
 
-def settings_for(kind: TakeKind, chosen: RenderSettings) -> RenderSettings:
-    """The preset of ``kind`` with what the creator decided, ``chosen`` (the scene's settings), in its place.
+def settings_for(preset: str, chosen: RenderSettings) -> RenderSettings:
+    """The settings of ``preset`` (each kind of take is one) with what the creator decided, ``chosen`` (the scene's
+    settings), in its place.
 
     What the page always shows is the creator's; the rest only where it differs from the document's default, because a
     saved document does not tell a default that was chosen from one that nobody touched. Raises StudioError.
     """
     changed = chosen.model_dump(exclude_defaults=True)
     theirs = ALWAYS_THE_CREATORS + tuple(field for field in THE_CREATORS_WHERE_CHANGED if field in changed)
-    return load_preset(kind.value).settings.model_copy(update={field: getattr(chosen, field) for field in theirs})
+    return load_preset(preset).settings.model_copy(update={field: getattr(chosen, field) for field in theirs})
 
 
 def read_preset(path: Path) -> Preset:

@@ -375,7 +375,7 @@ def test_without_a_gpu_there_is_a_plan_for_the_processor():
 
 
 def test_too_small_a_gpu_is_told_with_figures_and_a_remedy():
-    with pytest.raises(OutOfMemory, match=r"needs 3\.3 GB, and 1\.5 GB of A GPU of 2 GB are free") as raised:
+    with pytest.raises(OutOfMemory, match=r"needs 3\.3 GB, and 1\.5 GB of a GPU of 2 GB are free") as raised:
         plan(ANYTALKER_1_3B, COMPUTER.with_vram(2))
     assert "height below 480" in raised.value.remedy
 

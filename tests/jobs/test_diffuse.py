@@ -17,7 +17,7 @@ from tiny_models import HEAD_DIM, write_tiny_checkpoints
 import engine.jobs.diffuse as diffuse_job
 from engine.demo import compose_group_photo, demo_dialogue
 from engine.dit.memory import MemoryPlan, plan_memory
-from engine.errors import ModelMissing, OutOfMemory
+from engine.errors import ModelMissing, OutOfMemory, StudioError
 from engine.jobs.analyse import add_dialogue, add_photo, analyse
 from engine.jobs.events import FrameReady, RoughFrame, StageProgress, TakeDone
 from engine.jobs.render_scene import render_take
@@ -200,6 +200,14 @@ def test_without_the_weights_it_says_what_is_missing_and_the_plan_stays(
     assert project == before
 
 
+def test_terms_that_somebody_tampered_with_are_not_kept_to() -> None:
+    """A note in the cache is a file like any other: only what a preset could say is taken from it."""
+    taken = diffuse_job._under({"format": 1, "window": 33, "quantization": "nf4"}, SETTINGS)
+    assert (taken.window, taken.quantization) == (33, "nf4")
+    for terms in ({"window": 10**9}, {"quantization": "rm -r"}, {"outfit": "red"}):
+        assert diffuse_job._under(terms, SETTINGS) == SETTINGS
+
+
 @pytest.mark.slow
 def test_two_processes_give_the_video_of_one_and_end_with_it(
     store: ProjectStore, project: Project, models: Path, whole: tuple[list[object], Project]
@@ -209,4 +217,19 @@ def test_two_processes_give_the_video_of_one_and_end_with_it(
     together = frames_of(render_take(store, project, SETTINGS, num_gpus=2))
     assert np.abs(together - alone).max() <= 2
     assert np.abs(together - alone).mean() < 0.01
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_told_and_finished_windows_stay(
+    store: ProjectStore, project: Project, models: Path
+) -> None:
+    events = render_take(store, project, SETTINGS, num_gpus=2)
+    next(event for event in events if isinstance(event, StageProgress) and event.text.startswith("Window 2"))
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(StudioError, match="has ended"):
+        list(events)
+    assert project.scene.takes[-1].status == "failed"
+    assert (next(store.cache_folder.glob("windows-*")) / "0000.json").exists()
     assert not multiprocessing.active_children()

@@ -178,7 +178,7 @@ def test_another_program_on_the_gpu_is_told():
 
 
 def test_bad_input_is_refused_in_words():
-    with pytest.raises(OutOfMemory, match="A GPU of 2 GB"):
+    with pytest.raises(OutOfMemory, match="of a GPU of 2 GB"):
         cost(machine=COMPUTER.with_vram(2))
     with pytest.raises(ModelMissing, match="animatic"):
         plan_for(PAIR, RenderSettings(), MACHINE)
