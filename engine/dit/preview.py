@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.dit.encoders import VideoCoder
 from engine.dit.shapes import SPACE_STRIDE
 
 
@@ -14,10 +15,16 @@ from engine.dit.shapes import SPACE_STRIDE
 class LatentPreview:
     """Colours as a linear function of the latents at each place: ``weights`` (17, 3), the last row a constant.
 
-    The function is fitted to the scene's own first frame, so that it suits any VAE and needs no table of its own.
+    The function is fitted to the scene's own picture, so that it suits any VAE and needs no table of its own.
     """
 
     weights: Tensor
+
+    @classmethod
+    def of(cls, video: VideoCoder, picture: NDArray[np.uint8]) -> "LatentPreview":
+        """Fitted to ``picture`` (height, width, 3), sides in multiples of 8, as ``video`` encodes it."""
+        frame_Chw = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 127.5 - 1
+        return cls.fit(video.encode(frame_Chw[:, None])[:, 0], picture)
 
     @classmethod
     def fit(cls, latents_CHW: Tensor, picture: NDArray[np.uint8]) -> "LatentPreview":

@@ -27,7 +27,7 @@ from engine.dit.network_size import NetworkSize
 from engine.dit.pipeline import Engine, encoder_plan, free_memory, load_engine, load_shared_engine, run
 from engine.dit.preview import LatentPreview
 from engine.dit.sampling import Sampling
-from engine.dit.shapes import LATENT_CHANNELS, LatentShape, VideoShape, whole_windows_frames
+from engine.dit.shapes import LatentShape, VideoShape, whole_windows_frames
 from engine.dit.types import Conditioning
 from engine.dit.windows import WindowSpan, plan_windows
 from engine.errors import OutOfMemory, StudioError
@@ -218,7 +218,8 @@ class _Render:
         self, engine: Engine, span: WindowSpan, conditioning: Conditioning, steps: "_Steps"
     ) -> Generator[RenderEvent, None, Frames]:
         sampling = Sampling.of(self.plan.settings, keep_keys=engine.plan.keep_keys)
-        with closing(run(engine, conditioning, sampling, span, self._preview(conditioning))) as events:
+        preview = LatentPreview.of(self.scene.video, self.plan.picture.rgb)
+        with closing(run(engine, conditioning, sampling, span, preview)) as events:
             while True:
                 try:
                     event = next(events)
@@ -227,10 +228,6 @@ class _Render:
                 yield steps.progress(event)
                 if event.preview_rgb is not None:
                     yield RoughFrame(event.preview_rgb)
-
-    def _preview(self, conditioning: Conditioning) -> LatentPreview:
-        first_latents_CHW = conditioning.condition_CTHW[-LATENT_CHANNELS:, 0]
-        return LatentPreview.fit(first_latents_CHW, self.plan.picture.rgb)
 
     def _followed(self, before: KeptWindow | None, start_frames: Frames | None) -> list[Box]:
         """Where the faces are as the window begins, in px of the scene's picture."""
