@@ -90,7 +90,7 @@ def _stream(face: Face, member: CastMember, rendered: _Range, evidence: Evidence
         detail=evidence.details.get(face.id),
         part=member.part,
         liveliness=member.liveliness,
-        lip_strength=member.lip_strength,
+        lip_strength=member.lip_strength * rendered.scene.lip_strength,
         voice=_voice_over(rendered.range_s, evidence.voices[speaker_id] if speaker_id else None),
         turns_s=tuple((turn.start_s, turn.end_s) for turn in rendered.turns if turn.speaker_id in own),
         speaking_gate=speaking,

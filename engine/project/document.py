@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 FACE_COLOURS = (
     "#e4572e", "#2e86ab", "#4c9f38", "#a23b72", "#f2a541", "#5e60ce", "#17a398", "#c9184a", "#7f5539",
@@ -88,6 +88,7 @@ class Face(Document):
     landmarks_px: list[tuple[float, float]] = Field(default_factory=list)
     score: float = 1.0
     origin: Literal["detected", "drawn"] = "detected"
+    consent: Annotated[str, Field(max_length=500, description="who agreed to be shown talking, and how")] = ""
 
     @model_validator(mode="after")
     def _box_has_area(self) -> Face:
@@ -130,10 +131,14 @@ class CastMember(Document):
     origin: Literal["suggested", "chosen"] = "suggested"
 
 
+Aspect = Literal["photo", "16:9", "9:16", "1:1"]
+Captions = Literal["none", "beside", "burnt-in"]
+
+
 class RenderSettings(Document):
     kind: TakeKind = TakeKind.ANIMATIC
     height: Annotated[int, Field(ge=128, le=2160, multiple_of=2, description="short side of the video, px")] = 480
-    aspect: Literal["photo", "16:9", "9:16", "1:1"] = "photo"
+    aspect: Aspect = "photo"
     frame_rate: Annotated[float, Field(ge=8, le=60)] = 25.0
     range_s: tuple[float, float] | None = None
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 42
@@ -147,8 +152,20 @@ class RenderSettings(Document):
     guidance_range: Annotated[tuple[float, float], Field(description="part of the steps that is guided, 0..1")] = (0, 1)
     step_cache: Annotated[float, Field(ge=0, le=0.5, description="how alike steps must be to skip one; 0 = off")] = 0
     lora: str = Field("", description="a step-distilled LoRA of the catalogue, or a file")
-    captions: Literal["none", "beside", "burnt-in"] = "beside"
+    captions: Captions = "beside"
     visible_mark: bool = False
+
+
+class ExportSettings(Document):
+    """How a take leaves the studio: for which place, in which shape, with what said about its making."""
+
+    format: Literal["h264", "h265", "prores", "webm"] = "h264"
+    aspect: Aspect = "photo"
+    follow_speaker: Annotated[bool, Field(description="where the shape cannot hold everybody, show who talks")] = True
+    captions: Captions = "beside"
+    loudness_lufs: Annotated[Literal[-14, -16, -23] | None, Field(description="EBU R 128; None = as recorded")] = None
+    visible_mark: bool = False
+    credentials: Annotated[bool, Field(description="C2PA content credentials, where the format carries them")] = True
 
 
 class Take(Document):
@@ -166,6 +183,8 @@ class Take(Document):
     duration_s: float = 0.0
     compute_s: float = 0.0
     message: str = ""
+    redo_of: Annotated[str, Field(description="id of the take of which this is a copy, but for redo_range_s")] = ""
+    redo_range_s: Annotated[tuple[float, float] | None, Field(description="in the recording's time")] = None
     report: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -180,7 +199,10 @@ class Scene(Document):
     turns: list[Turn] = Field(default_factory=list)
     cast: list[CastMember] = Field(default_factory=list)
     interaction_strength: Annotated[float, Field(ge=0, le=2)] = 1.0
+    lip_strength: Annotated[float, Field(ge=0, le=2, description="of everybody, times each member's own")] = 1.0
+    preview_range_s: Annotated[tuple[float, float] | None, Field(description="None = the liveliest exchange")] = None
     settings: RenderSettings = Field(default_factory=RenderSettings)
+    export: ExportSettings = Field(default_factory=ExportSettings)
     takes: list[Take] = Field(default_factory=list)
 
     def face(self, face_id: str) -> Face:

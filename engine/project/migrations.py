@@ -13,8 +13,15 @@ from engine.project.document import SCHEMA_VERSION
 Plain = dict[str, Any]
 Upgrade = Callable[[Plain], Plain]
 
-UPGRADES: Mapping[int, Upgrade] = {}
-"""``UPGRADES[n]`` turns version n into version n + 1. Version 1 is the first, so there is none yet."""
+
+
+def _from_1(document: Plain) -> Plain:
+    """Version 2 adds consent, lip strength of the scene, preview range, export and redone takes: all have defaults."""
+    return document
+
+
+UPGRADES: Mapping[int, Upgrade] = {1: _from_1}
+"""``UPGRADES[n]`` turns version n into version n + 1."""
 
 
 def version_of(document: object) -> int:
