@@ -36,7 +36,7 @@ from engine.jobs.scene_plan import ScenePlan
 from engine.jobs.window_store import KeptWindow, WindowStore, forget_windows, windows_of
 from engine.media.types import Image
 from engine.project.document import Part, RenderSettings, Take
-from engine.project.store import ProjectStore
+from engine.project.store import ProjectFiles
 
 Frame = NDArray[np.uint8]
 Frames = NDArray[np.uint8]
@@ -44,7 +44,7 @@ Made = Generator[RenderEvent, None, KeptWindow]
 
 
 def diffuse(
-    store: ProjectStore, plan: ScenePlan, take: Take, num_gpus: int = 1
+    store: ProjectFiles, plan: ScenePlan, take: Take, num_gpus: int = 1
 ) -> Generator[RenderEvent | Frame, None, None]:
     """Every frame of the take in order, with progress and rough pictures between them; over several GPUs on request.
 

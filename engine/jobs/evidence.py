@@ -21,7 +21,7 @@ from engine.media.read import load_image, load_waveform
 from engine.media.types import Image, Waveform
 from engine.project.atomic import whole_file, write_bytes
 from engine.project.document import Scene
-from engine.project.store import ProjectStore
+from engine.project.store import ProjectFiles
 
 Progress = Callable[[StageProgress], None]
 
@@ -30,7 +30,7 @@ def _key(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def photo_of(store: ProjectStore, scene: Scene) -> Image:
+def photo_of(store: ProjectFiles, scene: Scene) -> Image:
     """The upright photo of the scene. Raises UnreadableMedia when there is none."""
     if scene.photo is None:
         raise UnreadableMedia("The project has no photo yet.", "Add a photo first.")
@@ -45,7 +45,7 @@ def duration_s(scene: Scene) -> float:
     return max(ref.info.duration_s or 0.0 for ref in refs)
 
 
-def face_details(store: ProjectStore, scene: Scene, photo: Image) -> dict[str, FaceDetail]:
+def face_details(store: ProjectFiles, scene: Scene, photo: Image) -> dict[str, FaceDetail]:
     """Mesh, blendshapes and identity by face id; a face the mesh does not fit has none."""
     photo_hash = scene.photo.sha256 if scene.photo else ""
     key = _key(photo_hash, [(f.id, f.box_px, f.landmarks_px, f.score, f.origin) for f in scene.faces])
@@ -61,7 +61,7 @@ def face_details(store: ProjectStore, scene: Scene, photo: Image) -> dict[str, F
     return details
 
 
-def recording(store: ProjectStore, scene: Scene) -> Waveform:
+def recording(store: ProjectFiles, scene: Scene) -> Waveform:
     """The dialogue as mono 16 kHz."""
     if scene.dialogue is None:
         raise UnreadableMedia("The project has no recording.", "Add one, or use one file per person.")
@@ -76,7 +76,7 @@ def _voice_key(scene: Scene, speaker_id: str) -> str:
     return _key(speaker_id, source.sha256 if source else "", turns)
 
 
-def voices(store: ProjectStore, scene: Scene) -> dict[str, Waveform]:
+def voices(store: ProjectFiles, scene: Scene) -> dict[str, Waveform]:
     """One 16 kHz voice per speaker id, memory-mapped from the cache: a share of the recording, or the own file."""
     if scene.voices:
         return {
@@ -102,7 +102,7 @@ def _kept_voices(paths: dict[str, Path]) -> dict[str, Waveform]:
 
 
 def speech_sounds(
-    store: ProjectStore, scene: Scene, heard: dict[str, Waveform]
+    store: ProjectFiles, scene: Scene, heard: dict[str, Waveform]
 ) -> Iterator[StageProgress | dict[str, SpeechSounds]]:
     """Progress, then at last the speech sounds by speaker id."""
     sounds: dict[str, SpeechSounds] = {}
@@ -133,7 +133,7 @@ def _sounds_of(voice: Waveform, turns_s: list[tuple[float, float]], path: Path) 
     return sounds
 
 
-def voice_file(store: ProjectStore, scene: Scene, speaker_id: str) -> Path:
+def voice_file(store: ProjectFiles, scene: Scene, speaker_id: str) -> Path:
     """A wav of one speaker's voice for players, made when first asked for."""
     from engine.media.write import write_waveform
 

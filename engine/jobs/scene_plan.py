@@ -16,7 +16,7 @@ from engine.jobs import evidence
 from engine.jobs.events import StageProgress
 from engine.media.types import Image, Waveform
 from engine.project.document import RenderSettings, Scene, TakeKind
-from engine.project.store import ProjectStore
+from engine.project.store import ProjectFiles
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ScenePlan:
         return num_frames(self.range_s[1] - self.range_s[0], self.settings.frame_rate)
 
 
-def plan_scene(store: ProjectStore, scene: Scene, settings: RenderSettings) -> Iterator[StageProgress | ScenePlan]:
+def plan_scene(store: ProjectFiles, scene: Scene, settings: RenderSettings) -> Iterator[StageProgress | ScenePlan]:
     """Progress, then at last the plan: everything that does not depend on how the frames are made."""
     yield StageProgress("prepare", "Preparing the picture")
     photo = evidence.photo_of(store, scene)

@@ -15,7 +15,7 @@ from engine.analysis.face_protocols import Box
 from engine.media.lossless import read_lossless, write_lossless
 from engine.project.atomic import write_bytes
 from engine.project.document import Take
-from engine.project.store import ProjectStore
+from engine.project.store import ProjectFiles
 
 FORMAT = 1
 PREFIX = "windows-"
@@ -30,13 +30,13 @@ class KeptWindow:
     boxes_px: tuple[Box, ...]
 
 
-def windows_of(store: ProjectStore, take: Take) -> "WindowStore":
+def windows_of(store: ProjectFiles, take: Take) -> "WindowStore":
     """Where the windows of ``take``'s plan are kept: by everything that decides their pixels."""
     decides = repr([__version__, FORMAT, take.inputs_sha256, take.weights_sha256])
     return WindowStore(store.cache_folder / f"{PREFIX}{hashlib.sha256(decides.encode()).hexdigest()[:16]}")
 
 
-def forget_windows(store: ProjectStore, keep: int = MAX_UNFINISHED) -> None:
+def forget_windows(store: ProjectFiles, keep: int = MAX_UNFINISHED) -> None:
     """Remove the windows of all renders but the ``keep`` that went on last."""
     folders = sorted(store.cache_folder.glob(f"{PREFIX}*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for folder in folders[keep:]:

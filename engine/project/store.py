@@ -30,14 +30,53 @@ HOLDER_NAME = "project.lock.json"
 logger = logging.getLogger(__name__)
 
 
-class ProjectStore:
+class ProjectFiles:
+    """Where the files of a project lie, without its lock: what renders needs no more, and the studio may go on saving."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+
+    def path_of(self, ref: MediaRef) -> Path:
+        """Where the file of ``ref`` lies. Raises UnreadableMedia when it is gone, ProjectDamaged when it is outside."""
+        path = (self.folder / ref.path).resolve()
+        if not is_inside(ref.path) or not path.is_relative_to(self.folder.resolve()):
+            raise ProjectDamaged(f"{ref.path!r} does not lie inside the project folder.", "Add the file again.")
+        if not path.is_file():
+            name = ref.original_name or ref.path
+            raise UnreadableMedia(f"The file {name!r} is missing from the project.", "Add it again, or put it back.")
+        return path
+
+    @property
+    def cache_folder(self) -> Path:
+        """For whatever can be computed again; deleted at will."""
+        return self._made(self.folder / "cache")
+
+    @property
+    def takes_folder(self) -> Path:
+        return self.folder / "takes"
+
+    def take_folder(self, take_id: str) -> Path:
+        """The folder of one take, made if needed. Raises ProjectDamaged for an id that is no plain name."""
+        if not re.fullmatch(r"[\w-]{1,64}", take_id):
+            raise ProjectDamaged(f"{take_id!r} cannot be the id of a take.", "Remove that take from project.json.")
+        return self._made(self.takes_folder / take_id)
+
+    def _made(self, folder: Path) -> Path:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_failed(folder, error) from error
+        return folder
+
+
+class ProjectStore(ProjectFiles):
     """One project folder, held by this process until ``close``; use it as a context manager.
 
     Make it with ``create`` or ``open``. ``load`` gives the document, ``save`` keeps one.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.absolute()
+        super().__init__(folder)
         self._lock = FileLock(self.folder / LOCK_NAME, timeout=0, thread_local=False)
         self._last_bytes = b""
         self._hold()
@@ -114,31 +153,6 @@ class ProjectStore:
                 shutil.copyfile(source, part)
         return MediaRef(path=f"media/{target.name}", sha256=digest, info=info, original_name=source.name)
 
-    def path_of(self, ref: MediaRef) -> Path:
-        """Where the file of ``ref`` lies. Raises UnreadableMedia when it is gone, ProjectDamaged when it is outside."""
-        path = (self.folder / ref.path).resolve()
-        if not is_inside(ref.path) or not path.is_relative_to(self.folder.resolve()):
-            raise ProjectDamaged(f"{ref.path!r} does not lie inside the project folder.", "Add the file again.")
-        if not path.is_file():
-            name = ref.original_name or ref.path
-            raise UnreadableMedia(f"The file {name!r} is missing from the project.", "Add it again, or put it back.")
-        return path
-
-    @property
-    def cache_folder(self) -> Path:
-        """For whatever can be computed again; deleted at will."""
-        return self._made(self.folder / "cache")
-
-    @property
-    def takes_folder(self) -> Path:
-        return self.folder / "takes"
-
-    def take_folder(self, take_id: str) -> Path:
-        """The folder of one take, made if needed. Raises ProjectDamaged for an id that is no plain name."""
-        if not re.fullmatch(r"[\w-]{1,64}", take_id):
-            raise ProjectDamaged(f"{take_id!r} cannot be the id of a take.", "Remove that take from project.json.")
-        return self._made(self.takes_folder / take_id)
-
     def recover(self, project: Project) -> tuple[Project, list[str]]:
         """After a start: the project with what a killed program left unfinished marked so, and a sentence for each.
 
@@ -190,13 +204,6 @@ class ProjectStore:
         aside = path.with_name(f"project.changed-elsewhere-{_now().replace(':', '-')}.json")
         write_bytes(aside, path.read_bytes())
         logger.warning("%s was changed by another program; that version is kept as %s", path, aside.name)
-
-    def _made(self, folder: Path) -> Path:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_failed(folder, error) from error
-        return folder
 
 
 def restore_backup(folder: Path) -> Path:
