@@ -146,3 +146,144 @@ def seconds(length_s: float) -> str:
     if whole < 60:
         return f"{whole} s"
     return f"{whole // 60} min {whole % 60:02d} s"
+
+
+# Sentences of the actions
+
+OWN_FILES = "Each voice of this project has a recording of its own, so what one says cannot become another's."
+OWN_FILES_REMEDY = "Give the voice to another face instead, or bring one recording of everybody."
+NO_NUMBER = "{what} must be a number."
+NO_NUMBER_REMEDY = "Nothing was changed."
+
+MOVED_TURN = "{voice} says this now ({at})."
+JOINED_TURN = "{voice} talked at that moment already: the two are one turn now."
+SPLIT_TURN = "Split at {at}."
+SPLIT_AT_EDGE = "A turn can only be split inside it: this one goes from {start} to {end}."
+SPLIT_AT_EDGE_REMEDY = "Put the playhead between, at least {shortest} s from either end."
+MERGED_TURNS = "{count} turns of {voice} are one now."
+MERGE_NEEDS_TWO = "Merging needs at least two turns."
+MERGE_NEEDS_TWO_REMEDY = "Select several turns of one voice."
+MERGE_OTHERS = "These turns are of different voices: {voices}."
+MERGE_OTHERS_REMEDY = "Select turns of one voice, or merge the two voices if they are one person."
+TRIMMED_TURN = "{voice} talks from {start} to {end} here."
+DELETED_TURN = "{voice} is silent from {start} to {end} now."
+ADDED_TURN = "{voice} talks from {start} to {end} now."
+TURN_OUTSIDE = "The recording is {length} long; there is nothing at {at}."
+TURN_OUTSIDE_REMEDY = "Choose a place inside the recording."
+TURN_TAKEN = "{voice} talks there already."
+TURN_TAKEN_REMEDY = "Drag the edge of that turn, or choose a place where this voice is silent."
+TURN_TOO_SHORT = "A turn lasts at least {shortest} s."
+TURN_TOO_SHORT_REMEDY = "Mark a longer stretch."
+NO_SOUND = "There is no recording yet."
+NO_SOUND_REMEDY = "Bring a recording first."
+TOO_LONG_TEXT = "{what} may have up to {longest} letters; this has {length}."
+TOO_LONG_TEXT_REMEDY = "Make it shorter. The old one stays."
+
+MERGED_VOICES = "{gone} and {kept} are one voice now: {kept}."
+MERGE_ITSELF = "A voice cannot be merged with itself."
+MERGE_ITSELF_REMEDY = "Choose two voices."
+ADDED_VOICE = "{voice} is added, off-screen. Give it the turns that are its own."
+VOICE_NAME_GIVEN = "Speaker {number}"
+
+MOVED_FACE = "{face} is where you put it."
+SWAPPED = "{face_a} and {face_b} have swapped voices."
+CONSENT_SAVED = "The consent note of {face} is saved."
+LITTLE_BOX = "That box is too small for a face."
+
+AS_PRESETS = "{what}: as each preset has it."
+USES_PRESET = "Settings as in the preset {name}."
+USES_OWN_PRESETS = "Preview and final use their own presets again."
+USES_TAKE = "Settings as in that {kind}."
+NO_SETTING = "There is no setting {field!r} to change here."
+NO_SETTING_REMEDY = "Look at the page again; it shows which there are."
+OUT_OF_BOUNDS = "{what} must be {allowed}; {given} is not."
+OUT_OF_BOUNDS_REMEDY = "{default} is what it is when nobody changes it."
+BETWEEN = "between {low} and {high}"
+WHOLE_BETWEEN = "a whole number between {low} and {high}"
+EVEN_BETWEEN = "an even number between {low} and {high}"
+ONE_OF = "one of: {choices}"
+PLAIN_VALUES = {True: "yes", False: "no", None: "none"}
+RANGE_ORDER = "A range is two times in seconds, its start and its end."
+RANGE_ORDER_REMEDY = "Choose both inside the recording, which is {length} long."
+RANGE_SHORT = "A preview is at least {shortest} s long."
+RANGE_SHORT_REMEDY = "Choose a longer stretch; the recording is {length} long."
+RANGE_SET = "The preview goes from {start} to {end}."
+RANGE_LIVELIEST = "The preview shows the liveliest exchange."
+
+FIELD_NAMES = {
+    "interaction_strength": "Interaction strength",
+    "lip_strength": "Lip strength",
+    "liveliness": "Liveliness",
+    "gain_db": "The volume in dB",
+    "prompt": "The prompt",
+    "negative_prompt": "The negative prompt",
+    "consent": "A consent note",
+    "text": "The words of a turn",
+    "num_inference_steps": "Steps",
+    "guidance_scale": "Guidance",
+    "seed": "The seed",
+    "window": "Frames per window",
+    "overlap": "Frames that windows share",
+    "model": "The model",
+    "quantization": "Quantization",
+    "height": "The short side in px",
+    "frame_rate": "Frames per second",
+    "shift": "Shift",
+    "lora": "The LoRA",
+    "step_cache": "The step cache",
+    "aspect": "The shape",
+    "captions": "Captions",
+    "visible_mark": "The visible mark",
+    "format": "The format",
+    "follow_speaker": "Following the speaker",
+    "loudness_lufs": "Loudness in LUFS",
+    "credentials": "Content credentials",
+    "start_s": "The start",
+    "end_s": "The end",
+    "at_s": "The place",
+    "box": "Each side of a box",
+}
+"""What a field is called in a sentence, at its beginning."""
+
+ACTION_NAMES = {
+    "move_turn": "move a turn",
+    "split_turn": "split a turn",
+    "merge_turns": "merge turns",
+    "trim_turn": "trim a turn",
+    "delete_turn": "delete a turn",
+    "add_turn": "add a turn",
+    "say": "change words",
+    "rename_voice": "rename a voice",
+    "merge_voices": "merge two voices",
+    "set_gain": "change a volume",
+    "set_off_screen": "put a voice off-screen",
+    "add_voice": "add a voice",
+    "rename_face": "rename a face",
+    "move_face": "move a face",
+    "remove_face": "remove a face",
+    "mark_face": "mark a face",
+    "set_consent": "change a consent note",
+    "choose_part": "change a part",
+    "swap_voices": "swap two voices",
+    "set_strength": "change the interaction strength",
+    "set_lip_strength": "change the lip strength",
+    "set_prompt": "change the prompt",
+    "set_negative_prompt": "change the negative prompt",
+    "set_member": "change a person",
+    "set_setting": "change a setting",
+    "use_preset": "use a preset",
+    "load_settings": "use a take's settings",
+    "set_export": "change the export",
+    "set_preview_range": "change the preview's range",
+    "bring_photo": "bring a photo",
+    "bring_sound": "bring a recording",
+    "find_speakers": "analyse again",
+}
+"""Completes "Undo: …", by the name of the action's function."""
+SOME_CHANGE = "the last change"
+
+
+def clock(time_s: float) -> str:
+    """A place in the recording for people: 0:04.2, 12:00.0."""
+    tenths = round(time_s * 10)
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from app import texts
-from app.actions.cast import checked_box
+from app.actions.faces import checked_box
 from engine.jobs.events import StageProgress
 from engine.project.document import Project
 from engine.project.store import ProjectStore

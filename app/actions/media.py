@@ -68,8 +68,12 @@ def bring_sample(store: ProjectStore, project: Project) -> Iterator[StageProgres
 
 
 def prepare_players(store: ProjectStore, project: Project) -> Iterator[StageProgress]:
-    """Write the file of each voice that the page's players will ask for."""
+    """Write the sounds that the page's players will ask for: the whole conversation, and each voice."""
     from engine.jobs.evidence import voice_file
+    from engine.jobs.listening import listening_file
+
+    yield StageProgress("players", texts.PREPARING_PLAYERS)
+    listening_file(store, project.scene)
 
     for index, speaker in enumerate(project.scene.speakers):
         yield StageProgress("players", texts.PREPARING_PLAYERS, index, len(project.scene.speakers))

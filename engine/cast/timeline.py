@@ -5,9 +5,17 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.project.document import Turn
+from engine.project.document import Scene, Turn
 
 RAMP_S = 0.08  # a gate rises and falls over this time
+
+
+def length_s(scene: Scene, speaker_id: str = "") -> float:
+    """Seconds of the conversation: of the recording, or the longest voice file; of ``speaker_id``'s own file where one
+    is named and has one. 0 = there is no sound yet."""
+    own = [voice.media for voice in scene.voices if voice.speaker_id == speaker_id]
+    refs = own or ([scene.dialogue] if scene.dialogue else [voice.media for voice in scene.voices])
+    return max((ref.info.duration_s or 0.0 for ref in refs), default=0.0)
 
 
 def num_frames(duration_s: float, frame_rate: float) -> int:

@@ -1,9 +1,9 @@
 import pytest
 
-from app.actions import cast, lively
+from app.actions import cast
 from engine.cast.suggest import check, describe, suggest
 from engine.errors import StudioError
-from engine.project.document import Face, MediaInfo, MediaRef, Part, Project, Scene, Speaker, Turn
+from engine.project.document import Face, MediaInfo, MediaRef, Project, Scene, Speaker, Turn
 
 
 @pytest.fixture
@@ -106,14 +106,3 @@ def test_a_box_without_area_or_outside_is_refused(project, corners):
     with pytest.raises(StudioError) as caught:
         cast.checked_box(project, corners)
     assert caught.value.remedy
-
-
-def test_scene_controls_keep_the_documents_bounds(project):
-    assert lively.set_strength(project, 1.7)[0].scene.interaction_strength == 1.7
-    assert lively.set_aspect(project, "9:16")[0].scene.settings.aspect == "9:16"
-    assert lively.set_captions(project, "burnt-in")[0].scene.settings.captions == "burnt-in"
-    assert lively.set_mark(project, True)[0].scene.settings.visible_mark
-    for action, value in ((lively.set_strength, 7), (lively.set_aspect, "4:3"), (lively.set_captions, "loud")):
-        with pytest.raises(ValueError, match="validation error"):
-            action(project, value)
-    assert project.scene.member_of_face("face-3").part is Part.LISTENS
