@@ -42,18 +42,19 @@ def make_cues(
     speakers: Sequence[Speaker],
     range_s: tuple[float, float] | None = None,
     words: Mapping[str, Sequence[Word]] | None = None,
+    line_characters: int = LINE_CHARACTERS,
 ) -> list[Cue]:
     """Cues in order of time, with the name at the start of every turn; two turns at once give two cues at once.
 
     ``range_s``: the rendered part of the recording; cues are cut to it and count from its start. ``words`` by turn
     id, where the recogniser gives times; a turn with text alone is spread evenly over its time, and one without text
-    becomes "[Name speaks]".
+    becomes "[Name speaks]". ``line_characters``: where lines are broken.
     """
     by_id = {speaker.id: speaker for speaker in speakers}
     cues: list[Cue] = []
     for turn in _without_flicker(turns):
         speaker = by_id.get(turn.speaker_id, Speaker(id=turn.speaker_id, name=turn.speaker_id))
-        cues += _turn_cues(turn, speaker, (words or {}).get(turn.id, ()))
+        cues += _turn_cues(turn, speaker, (words or {}).get(turn.id, ()), line_characters)
     start_s, end_s = range_s or (0.0, float("inf"))
     cut = (replace(cue, start_s=max(cue.start_s, start_s), end_s=min(cue.end_s, end_s)) for cue in cues)
     shifted = (replace(cue, start_s=cue.start_s - start_s, end_s=cue.end_s - start_s) for cue in cut)
@@ -95,12 +96,37 @@ def write_captions(video: Path, cues: Sequence[Cue]) -> tuple[Path, Path]:
     return srt_path, vtt_path
 
 
+@dataclass(frozen=True)
+class CaptionPlace:
+    """Where burnt-in captions stand, as shares of the picture, and how large they are.
+
+    ``letters`` of its shorter side; ``below``, of its height, is left free under them. ``line_characters``: how long
+    lines may be at that size.
+    """
+
+    letters: float = 1 / 20
+    below: float = 1 / 24
+    line_characters: int = LINE_CHARACTERS
+
+    @staticmethod
+    def for_size(size: tuple[int, int]) -> "CaptionPlace":
+        """For a picture of ``size`` (width, height): upright ones are seen on phones, small and under buttons."""
+        width, height = size
+        if width / height < 0.7:
+            # Players of upright video draw their own text and buttons over the lowest sixth or so.
+            return CaptionPlace(letters=1 / 17, below=0.19, line_characters=28)
+        if width / height < 1.2:
+            return CaptionPlace(letters=1 / 21, below=0.05, line_characters=34)
+        return CaptionPlace()
+
+
 class CaptionPainter:
     """Draws the captions of a moment into frames; ``colours`` ("#rrggbb") by speaker id."""
 
-    def __init__(self, cues: Sequence[Cue], colours: Mapping[str, str]) -> None:
+    def __init__(self, cues: Sequence[Cue], colours: Mapping[str, str], place: CaptionPlace | None = None) -> None:
         self._cues = list(cues)
         self._colours = {speaker_id: readable(colour) for speaker_id, colour in colours.items()}
+        self._place = place or CaptionPlace()
         self._label = lru_cache(maxsize=8)(self._draw)
 
     def paint(self, rgb: NDArray[np.uint8], time_s: float) -> NDArray[np.uint8]:
@@ -110,11 +136,11 @@ class CaptionPainter:
             return rgb
         height, width = rgb.shape[:2]
         label = self._label(spoken, width, height)
-        top = height - label.height - max(6, height // 24)
+        top = height - label.height - max(6, int(height * self._place.below))
         return label.blended(rgb, (width - label.width) // 2, top)
 
     def _draw(self, cues: tuple[Cue, ...], width: int, height: int) -> Label:
-        size_px = max(12, round(min(width, height) / 20))
+        size_px = max(12, round(min(width, height) * self._place.letters))
         lines = tuple(self._coloured(cue, index) for cue in cues for index in range(len(cue.lines)))
         return draw_lines(lines, size_px, round(width * 0.94))
 
@@ -151,13 +177,13 @@ def _without_flicker(turns: Sequence[Turn]) -> list[Turn]:
     return kept
 
 
-def _turn_cues(turn: Turn, speaker: Speaker, words: Sequence[Word]) -> list[Cue]:
+def _turn_cues(turn: Turn, speaker: Speaker, words: Sequence[Word], line_characters: int) -> list[Cue]:
     name = _plain(speaker.name) or "Someone"
     text = _plain(turn.text) or _plain(" ".join(word.text for word in words))
     if not text:
         return [Cue(turn.start_s, turn.end_s, speaker.id, name, (f"[{name} speaks]",))]
     # The name is put before wrapping, so that it counts in the width of its line.
-    lines = textwrap.wrap(f"{name}: {text}", LINE_CHARACTERS, break_long_words=True)
+    lines = textwrap.wrap(f"{name}: {text}", line_characters, break_long_words=True)
     groups = [tuple(lines[start : start + LINES_PER_CUE]) for start in range(0, len(lines), LINES_PER_CUE)]
     ends = _group_ends(groups, turn, words, len(name) + 2)
     starts = [turn.start_s, *ends[:-1]]

@@ -37,6 +37,16 @@ def command(*arguments: str) -> Arguments:
     return [ffmpeg_path(), "-nostdin", "-hide_banner", "-loglevel", "error", "-y", *arguments]
 
 
+@cache
+def encoders() -> frozenset[str]:
+    """The names of all encoders of this ffmpeg."""
+    asked = [ffmpeg_path(), "-nostdin", "-hide_banner", "-encoders"]
+    told = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout
+    # " V....D libx264   libx264 H.264": six letters of abilities, then the name, once the legend is over.
+    rows = told.partition("------")[2].splitlines()
+    return frozenset(row.split()[1] for row in rows if len(row.split()) > 1)
+
+
 class FfmpegFailed(Exception):
     """ffmpeg ended with an error; ``reason`` is its last words."""
 
@@ -51,12 +61,14 @@ class FfmpegFailed(Exception):
         return "No space left" in self.reason or self.returncode == -getattr(signal, "SIGXFSZ", signal.SIGTERM)
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Run a command to its end. Raises FfmpegFailed."""
+def run(arguments: Sequence[str]) -> str:
+    """Run a command to its end; all that it said. Raises FfmpegFailed."""
     with tempfile.TemporaryFile() as words:
         done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=words, stderr=words, check=False)
         if done.returncode != 0:
             raise FfmpegFailed(done.returncode, last_words(words, done.returncode))
+        words.seek(0)
+        return words.read().decode("utf-8", "replace")
 
 
 @contextlib.contextmanager

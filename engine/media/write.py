@@ -15,19 +15,15 @@ from numpy.typing import NDArray
 
 from engine.errors import WriteFailed
 from engine.media import ffmpeg
+from engine.media.formats import H264, VideoFormat
 from engine.media.probe import probe
 from engine.media.types import Waveform
 from engine.project.atomic import finish, part_path, whole_file, write_failed
 
-AAC_RATES = (16000, 22050, 24000, 32000, 44100, 48000)
-"""Sample rates that every browser and phone plays; sound at another rate becomes 48 kHz."""
-
 _XMP_BOX_ID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 # x264 wants YUV; without these the colours of an HD-tagged video come out as for old television: greener, darker reds.
-_TO_BT709 = (
-    "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int,format=yuv420p"
-)
+_TO_BT709 = "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int"
 _TAGS = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
 
 
@@ -35,19 +31,19 @@ _TAGS = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt7
 class Encoding:
     """How a video is encoded and what it says about itself.
 
-    ``metadata`` goes into the container; ``xmp`` (an XMP packet, optional) into the file's own XMP box.
-    ``crf``: x264's constant quality, lower is better; ``preset``: x264's speed. Chosen by measuring, see VideoWriter.
+    ``metadata`` goes into the container; ``xmp`` (an XMP packet, optional) into the file's own XMP box, where the
+    format has boxes. ``copy_sound``: the sound goes in as it is encoded already, which the format must be able to hold.
     """
 
     metadata: dict[str, str] = field(default_factory=dict)
     xmp: str = ""
-    crf: int = 18
-    preset: str = "veryfast"
-    audio_kbps: int = 192
+    format: VideoFormat = H264
+    copy_sound: bool = False
 
 
 class VideoWriter:
-    """H.264 (yuv420p, bt709) and AAC in an mp4 that browsers and phones play; use it as a context manager.
+    """A video in colours tagged as bt709: H.264 and AAC in an mp4 that browsers and phones play, unless ``encoding``
+    names another format. Use it as a context manager.
 
     ``size`` is (width, height), both even; ``write`` takes (height, width, 3) uint8 RGB frames. ``sound`` is a file
     whose first sound goes in whole, at its own level. Leaving the block by an error, or ``discard``, leaves nothing.
@@ -72,7 +68,8 @@ class VideoWriter:
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         inputs = _frame_input(size, frame_rate) + _sound_input(sound)
         outputs = _video_output(self._encoding) + _sound_output(sound, self._encoding)
-        arguments = ffmpeg.command(*inputs, *outputs, "-f", "mp4", ffmpeg.file_argument(self._part))
+        muxing = self._encoding.format.muxer_arguments
+        arguments = ffmpeg.command(*inputs, *outputs, *muxing, ffmpeg.file_argument(self._part))
         self._process = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._words, bufsize=0
         )
@@ -97,7 +94,7 @@ class VideoWriter:
         if self._process.wait() != 0:
             raise self._failure()
         try:
-            if self._encoding.xmp:
+            if self._encoding.xmp and self._encoding.format.boxes:
                 _append_xmp(self._part, self._encoding.xmp)
             finish(self._part, self.path)
         except OSError as error:
@@ -180,9 +177,13 @@ def _sound_input(sound: Path | None) -> list[str]:
 
 
 def _video_output(encoding: Encoding) -> list[str]:
-    arguments = ["-map", "0:v:0", "-vf", _TO_BT709, "-c:v", "libx264", "-preset", encoding.preset]
-    arguments += ["-crf", str(encoding.crf), "-profile:v", "high", *_TAGS, "-movflags", "+faststart"]
-    arguments += ["-map_metadata", "-1"]
+    wanted = encoding.format
+    arguments = ["-map", "0:v:0", "-vf", f"{_TO_BT709},format={wanted.pixels}", "-c:v", wanted.encoder]
+    return [*arguments, *wanted.video_arguments, *_TAGS, *_metadata_output(encoding)]
+
+
+def _metadata_output(encoding: Encoding) -> list[str]:
+    arguments = ["-map_metadata", "-1"]
     for key, value in encoding.metadata.items():
         arguments += ["-metadata", f"{key}={value}"]
     return arguments
@@ -191,14 +192,19 @@ def _video_output(encoding: Encoding) -> list[str]:
 def _sound_output(sound: Path | None, encoding: Encoding) -> list[str]:
     if sound is None:
         return []
-    found = probe(sound)
-    rate = found.sample_rate if found.sample_rate in AAC_RATES else 48000
-    channels = min(found.num_channels or 1, 2)
-    arguments = ["-map", "1:a:0", "-c:a", "aac", "-b:a", f"{encoding.audio_kbps}k", "-ar", str(rate)]
-    # From the first sample on and without gaps, as analysis hears it: the sound of a video may start late by its clock.
-    arguments += ["-af", "asetpts=N/SR/TB"]
-    # The mp4's clock in samples, so that the edit list can give the sound's exact length.
-    return [*arguments, "-ac", str(channels), "-movie_timescale", str(rate)]
+    wanted, found = encoding.format, probe(sound)
+    rate = found.sample_rate if found.sample_rate in wanted.sound_rates else 48000
+    arguments = ["-map", "1:a:0"]
+    if encoding.copy_sound:
+        arguments += ["-c:a", "copy"]
+    else:
+        arguments += ["-c:a", wanted.sound_encoder, "-ar", str(rate), "-ac", str(min(found.num_channels or 1, 2))]
+        # From the first sample on and without gaps, as analysis hears it: a video's sound may start late by its clock.
+        arguments += ["-af", "asetpts=N/SR/TB"]
+        if wanted.sound_kbps:
+            arguments += ["-b:a", f"{wanted.sound_kbps}k"]
+    # The file's clock in samples, so that the edit list can give the sound's exact length.
+    return [*arguments, "-movie_timescale", str(rate)] if wanted.boxes else arguments
 
 
 def _write_all(stream: IO[bytes], view: memoryview) -> None:
