@@ -5,28 +5,27 @@ import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from engine import __version__
-from engine.analysis.types import Word
 from engine.cast.suggest import check
-from engine.compositing.captions import CaptionPainter, Cue, make_cues, speaker_colours, write_captions
+from engine.compositing.captions import write_captions
 from engine.compositing.mix import VoiceSound, cut_recording, mix_voices
-from engine.compositing.provenance import draw_mark, marked_encoding
+from engine.compositing.provenance import marked_encoding
 from engine.dit.catalogue import find_lora, find_model
 from engine.errors import NoFacesFound, NoSpeechFound, RenderCancelled, StudioError, WriteFailed
 from engine.jobs import evidence
-from engine.jobs.animate import Frame, animate
+from engine.jobs.control import Control
 from engine.jobs.events import FrameReady, RenderEvent, StageProgress, TakeDone
-from engine.jobs.scene_plan import ScenePlan, plan_scene
-from engine.jobs.window_store import windows_of
+from engine.jobs.frames import Footage, plain_footage, planned, take_cues
+from engine.jobs.scene_plan import ScenePlan
+from engine.media.joining import replace_sound
 from engine.media.limits import MIN_RECORDING_S
 from engine.media.write import VideoWriter
 from engine.project.atomic import PART_SUFFIX, whole_file
 from engine.project.document import Part, Project, RenderSettings, Scene, Take, TakeKind, TakeStatus
-from engine.project.store import ProjectStore
+from engine.project.store import ProjectFiles, ProjectStore
 from engine.project.takes import inputs_sha256, rendering, write_take
 
 
@@ -54,7 +53,7 @@ def render_take(
     started = time.monotonic()
     try:
         with rendering(store.take_folder(take.id)):
-            with closing(_render(store, scene, take, num_gpus)) as events:
+            with closing(render_snapshot(store, scene, take, num_gpus=num_gpus)) as events:
                 yield from events
             take.status, take.compute_s = "done", round(time.monotonic() - started, 2)
             write_take(store.take_folder(take.id), take, scene)
@@ -99,88 +98,117 @@ def ready_to_render(scene: Scene, settings: RenderSettings) -> None:
         raise StudioError(f"The range is shorter than {MIN_RECORDING_S} s.", "Choose a longer one.")
 
 
-def _render(store: ProjectStore, scene: Scene, take: Take, num_gpus: int) -> Generator[RenderEvent, None, None]:
-    settings = scene.settings
-    plan: ScenePlan | None = None
-    for step in plan_scene(store, scene, settings):
-        if isinstance(step, ScenePlan):
-            plan = step
+def render_snapshot(
+    files: ProjectFiles, scene: Scene, take: Take, control: Control | None = None, num_gpus: int = 1
+) -> Generator[RenderEvent, None, None]:
+    """Render ``scene`` (a snapshot with its settings) into the folder of ``take``: the video and its captions.
+
+    Nothing of the project but its media, its cache and this take's folder is touched, and no lock is asked for. What
+    the render found out is noted in ``take``; its status is the caller's. ``control`` is heard between the events:
+    asked to keep, the video ends with the frames that there are. Raises what ``render_take`` does, and RenderCancelled.
+    """
+    yield from _Rendering(files, scene, take, control or Control(), num_gpus).events()
+
+
+@dataclass
+class _Rendering:
+    """One take in the making."""
+
+    files: ProjectFiles
+    scene: Scene
+    take: Take
+    control: Control
+    num_gpus: int
+
+    def events(self) -> Generator[RenderEvent, None, None]:
+        settings, take = self.scene.settings, self.take
+        plan = yield from self._planned()
+        footage = yield from self._footage(plan)
+        take.model, take.message = settings.model, _unmoved(plan)
+        folder = self.files.take_folder(take.id)
+        video = folder / "video.mp4"
+        with _sound_of(self.files, footage.sound_scene, footage.sound_range_s, folder) as sound:
+            num_frames = yield from self._written(plan, footage, video, sound)
+        if num_frames < footage.num_frames:
+            self._cut_sound(footage, num_frames, video)
+            whole_s, there_s = (count / settings.frame_rate for count in (footage.num_frames, num_frames))
+            take.message = f"{take.message} Stopped after {there_s:.1f} s of {whole_s:.1f} s.".strip()
         else:
+            footage.forget()
+        if settings.captions != "none":
+            write_captions(video, take_cues(plan, footage.range_s(num_frames)))
+        take.video_path = video.relative_to(self.files.folder).as_posix()
+        take.duration_s = round(num_frames / settings.frame_rate, 3)
+
+    def _planned(self) -> Generator[StageProgress, None, ScenePlan]:
+        steps = planned(self.files, self.scene, self.scene.settings)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                return end.value
+            if self.control.keep_now():
+                raise _nothing_to_keep()
             yield step
-    assert plan is not None
-    take.model, take.message = settings.model, _unmoved(plan)
-    folder = store.take_folder(take.id)
-    video = folder / "video.mp4"
-    cues = take_cues(plan)
-    painter = CaptionPainter(cues, speaker_colours(scene)) if settings.captions == "burnt-in" else None
-    encoding = marked_encoding(store.folder.name, __version__, take.model)
-    with (
-        _sound_of(store, plan, folder) as sound,
-        VideoWriter(video, plan.framing.size, settings.frame_rate, sound, encoding) as writer,
-        ThreadPoolExecutor(max_workers=1) as behind,  # one frame is written while the next one is drawn
-        closing(_frames(store, plan, take, num_gpus)) as steps,
-    ):
-        written: Future[None] = behind.submit(lambda: None)
+
+    def _footage(self, plan: ScenePlan) -> Generator[RenderEvent, None, Footage]:
+        yield from ()
+        return plain_footage(self.files, plan, self.take, self.num_gpus)
+
+    def _written(
+        self, plan: ScenePlan, footage: Footage, video: Path, sound: Path
+    ) -> Generator[RenderEvent, None, int]:
+        """Writes the video, with the whole sound; how many frames it has."""
+        encoding = marked_encoding(self.files.folder.name, __version__, self.take.model)
         index = 0
-        for drawn in steps:
-            if not isinstance(drawn, np.ndarray):
-                yield drawn
-                continue
-            frame = painter.paint(drawn, (index + 0.5) / settings.frame_rate) if painter else drawn
-            if settings.visible_mark:
-                frame = draw_mark(frame)
+        with (
+            VideoWriter(video, plan.framing.size, plan.settings.frame_rate, sound, encoding) as writer,
+            ThreadPoolExecutor(max_workers=1) as behind,  # one frame is written while the next one is drawn
+            closing(footage.frames) as steps,
+        ):
+            written: Future[None] = behind.submit(lambda: None)
+            for made in steps:
+                if isinstance(made, RenderEvent):
+                    yield made
+                else:
+                    written.result()
+                    written = behind.submit(writer.write, made)
+                    yield FrameReady(index, made)
+                    index += 1
+                if index < footage.num_frames and self.control.keep_now():
+                    break
             written.result()
-            written = behind.submit(writer.write, frame)
-            yield FrameReady(index, frame)
-            index += 1
-        written.result()
-        yield StageProgress("finish", "Finishing the file", plan.num_frames, plan.num_frames)
-    windows_of(store, take).clear()
-    if settings.captions != "none":
-        write_captions(video, cues)
-    take.video_path = video.relative_to(store.folder).as_posix()
-    take.duration_s = round(plan.num_frames / settings.frame_rate, 3)
+            if index == 0:
+                raise _nothing_to_keep()
+            yield StageProgress("finish", "Finishing the file", index, index)
+        return index
+
+    def _cut_sound(self, footage: Footage, num_frames: int, video: Path) -> None:
+        """The sound of a video that was stopped ends with its pictures."""
+        encoding = marked_encoding(self.files.folder.name, __version__, self.take.model)
+        with _sound_of(self.files, footage.sound_scene, footage.range_s(num_frames), video.parent) as sound:
+            replace_sound(video, sound, encoding)
 
 
-def _frames(
-    store: ProjectStore, plan: ScenePlan, take: Take, num_gpus: int
-) -> Generator[RenderEvent | Frame, None, None]:
-    """Every frame of the take in order, with progress between them."""
-    if plan.settings.kind is not TakeKind.ANIMATIC:
-        from engine.jobs.diffuse import diffuse  # brings torch and the networks, which only these takes need
-
-        yield from diffuse(store, plan, take, num_gpus)
-        return
-    for index, frame in enumerate(animate(plan)):
-        yield frame
-        yield StageProgress("render", "Rendering", index + 1, plan.num_frames)
+def _nothing_to_keep() -> RenderCancelled:
+    return RenderCancelled("Stopped before the first frame was finished: there is nothing to keep.")
 
 
 @contextmanager
-def _sound_of(store: ProjectStore, plan: ScenePlan, folder: Path) -> Iterator[Path]:
-    """The sound of the take: the recording itself, its rendered part, or the voice files put together."""
-    scene, range_s = plan.scene, plan.settings.range_s
+def _sound_of(files: ProjectFiles, scene: Scene, range_s: tuple[float, float] | None, folder: Path) -> Iterator[Path]:
+    """The sound of a take: the recording itself, its rendered part, or the voice files put together."""
     part = folder / f".sound.wav{PART_SUFFIX}"  # named as unfinished: a killed render's is cleared at the next start
     try:
         if scene.dialogue:
-            yield cut_recording(store.path_of(scene.dialogue), part, range_s)
+            yield cut_recording(files.path_of(scene.dialogue), part, range_s)
         else:
             gains = {member.speaker_id: member.gain_db for member in scene.cast}
             voices = [
-                VoiceSound(store.path_of(voice.media), gains.get(voice.speaker_id, 0.0)) for voice in scene.voices
+                VoiceSound(files.path_of(voice.media), gains.get(voice.speaker_id, 0.0)) for voice in scene.voices
             ]
             yield mix_voices(voices, part, range_s)
     finally:
         part.unlink(missing_ok=True)
-
-
-def take_cues(plan: ScenePlan) -> list[Cue]:
-    """Captions of the rendered range: the recognised words of each turn, or that somebody speaks."""
-    words: dict[str, list[Word]] = {}
-    for turn in plan.scene.turns:
-        heard = plan.sounds[turn.speaker_id].words if turn.speaker_id in plan.sounds else []
-        words[turn.id] = [w for w in heard if turn.start_s - 0.1 <= (w.start_s + w.end_s) / 2 <= turn.end_s + 0.1]
-    return make_cues(plan.scene.turns, plan.scene.speakers, plan.range_s, words)
 
 
 def _unmoved(plan: ScenePlan) -> str:

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class ProjectFiles:
-    """Where the files of a project lie, without its lock: what renders needs no more, and the studio may go on saving."""
+    """Where the files of a project lie, without its lock: a render needs no more, and the studio may go on saving."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()

@@ -52,13 +52,13 @@ def read_take(folder: Path) -> TakeRecord:
 
 
 @contextlib.contextmanager
-def rendering(folder: Path) -> Iterator[None]:
+def rendering(folder: Path, wait_s: float = 0.0) -> Iterator[None]:
     """Held by the process that renders the take in ``folder``; the system lets go of it if that process dies.
 
-    Raises ProjectBusy when another process renders this take.
+    Raises ProjectBusy when another process renders this take and still does after ``wait_s``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK_NAME, timeout=0, thread_local=False)
+    lock = FileLock(folder / LOCK_NAME, timeout=wait_s, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
