@@ -18,6 +18,9 @@ MAX_LONG_SIDE_PX = 3840
 _ROOM_ABOVE, _ROOM_BELOW, _ROOM_BESIDE = 0.5, 0.6, 0.35
 _BACKGROUND_BRIGHTNESS = 0.45
 
+EYE_LINE = 0.42
+"""Where the middle of the people stands in the picture, from above: a little over its middle, as portraits are."""
+
 
 @dataclass(frozen=True)
 class Framing:
@@ -63,12 +66,12 @@ def plan_frame(
     wanted = size[0] / size[1]
     crop_width, crop_height = min(width, height * wanted), min(height, width / wanted)
     for room in (1.0, 0.25):
-        people = _people_box(faces, image_size, room)
+        people = people_box(faces, image_size, room)
         if people[2] - people[0] <= crop_width and people[3] - people[1] <= crop_height:
             return Framing(_placed(people, (crop_width, crop_height), image_size), size, (0, 0, *size))
     if aspect == "photo":  # heads up to both edges: a stretch by a hair is the lesser evil
         return Framing((0, 0, width, height), size, (0, 0, *size))
-    return _fitted(_people_box(faces, image_size, 1.0), image_size, size)
+    return _fitted(people_box(faces, image_size, 1.0), image_size, size)
 
 
 class Framer:
@@ -97,8 +100,11 @@ def _size(aspect: float, short_side_px: int, multiple_px: int) -> tuple[int, int
     return next(sides), next(sides)
 
 
-def _people_box(faces: Sequence[Face], image_size: tuple[int, int], room: float) -> tuple[float, float, float, float]:
-    """The smallest box with every head in it, cut to the photo; the photo's middle where there are no faces."""
+def people_box(faces: Sequence[Face], image_size: tuple[int, int], room: float) -> tuple[float, float, float, float]:
+    """The smallest box with every head in it, cut to the photo; the photo's middle where there are no faces.
+
+    ``room`` 1 = with hair, ears and neck, 0 = the faces alone.
+    """
     width, height = image_size
     if not faces:
         return (width / 2, height / 2, width / 2, height / 2)
@@ -116,7 +122,7 @@ def _placed(people: tuple[float, float, float, float], crop: tuple[float, float]
     """A crop of that size in the photo with the people in its middle (across) and upper half (down)."""
     crop_size = [min(round(side), limit) for side, limit in zip(crop, image_size, strict=True)]
     starts = []
-    for axis, eye_line in ((0, 0.5), (1, 0.42)):
+    for axis, eye_line in ((0, 0.5), (1, EYE_LINE)):
         low, high = people[axis], people[axis + 2]
         start = (low + high) / 2 - eye_line * crop_size[axis]
         start = min(max(start, high - crop_size[axis]), low)

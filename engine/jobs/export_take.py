@@ -80,7 +80,7 @@ class _Export:
     def events(self) -> ExportEvents:
         if self.files.written.resolve() == self.files.video.resolve():
             raise StudioError("The export would replace the take's own video.", "Choose another name or folder.")
-        shape = shape_take(self.scene, self.take, self.settings, self.files.inside)
+        shape = shape_take(self.scene, self.take, self.settings, self.files.inside, self._range_s)
         words: Words = {}
         if self.settings.captions != "none":
             words = yield from heard_words(self.store, self.scene)
@@ -139,7 +139,7 @@ class _Export:
         ):
             written: Future[None] = behind.submit(lambda: None)
             for index, frame in enumerate(frames):
-                shown = shape(frame, index)
+                shown = shape.reshape(frame, index) if shape.reshape else frame
                 if painter:
                     shown = painter.paint(shown, (index + 0.5) / inside.frame_rate)
                 if self.settings.visible_mark:
