@@ -18,6 +18,15 @@ class StageProgress:
 
 
 @dataclass(frozen=True)
+class TakeBegun:
+    """Everything is ready for the first frame: how many there will be, and the take's sound, there until the last."""
+
+    num_frames: int
+    frame_rate: float
+    sound_path: Path
+
+
+@dataclass(frozen=True)
 class FrameReady:
     """Frame ``index`` of the take: ``rgb`` is (height, width, 3) uint8, valid until the next event is asked for."""
 
@@ -40,4 +49,4 @@ class RoughFrame:
     rgb: NDArray[np.uint8]
 
 
-RenderEvent = StageProgress | FrameReady | RoughFrame | TakeDone
+RenderEvent = StageProgress | TakeBegun | FrameReady | RoughFrame | TakeDone

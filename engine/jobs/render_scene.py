@@ -17,7 +17,7 @@ from engine.dit.catalogue import find_lora, find_model
 from engine.errors import NoFacesFound, NoSpeechFound, RenderCancelled, StudioError, WriteFailed
 from engine.jobs import evidence
 from engine.jobs.control import Control
-from engine.jobs.events import FrameReady, RenderEvent, StageProgress, TakeDone
+from engine.jobs.events import FrameReady, RenderEvent, StageProgress, TakeBegun, TakeDone
 from engine.jobs.frames import Footage, plain_footage, planned, take_cues
 from engine.jobs.scene_plan import ScenePlan
 from engine.media.joining import replace_sound
@@ -128,6 +128,7 @@ class _Rendering:
         folder = self.files.take_folder(take.id)
         video = folder / "video.mp4"
         with _sound_of(self.files, footage.sound_scene, footage.sound_range_s, folder) as sound:
+            yield TakeBegun(footage.num_frames, settings.frame_rate, sound)
             num_frames = yield from self._written(plan, footage, video, sound)
         if num_frames < footage.num_frames:
             self._cut_sound(footage, num_frames, video)

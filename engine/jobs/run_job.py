@@ -1,28 +1,29 @@
 """One job from its file to its take: everything that the worker does around a render."""
 
 import contextlib
-import importlib.util
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import RenderCancelled, StudioError
 from engine.jobs.control import Control, RenderLeft
-from engine.jobs.events import FrameReady, RoughFrame, StageProgress
+from engine.jobs.events import FrameReady, RenderEvent, RoughFrame, StageProgress, TakeBegun
+from engine.jobs.growing import GrowingVideo
 from engine.jobs.job import ERROR_NAME, FRAME_NAME, GROWING_NAME, EventLog, Job, LatestFrame, read_job
 from engine.jobs.render_scene import render_snapshot
-from engine.project.document import Take, TakeStatus
+from engine.project.document import Take, TakeKind, TakeStatus
 from engine.project.store import PROJECT_NAME, ProjectFiles
 from engine.project.takes import remove_parts, rendering, write_take
 
 logger = logging.getLogger(__name__)
 
-CHECK_MODULE = "engine.jobs.check_take"
 LOCK_WAIT_S = 2.0  # a studio that opens the project looks at the lock for a moment
+
+GROWING_FROM_S = 30.0  # a shorter animatic is there before anybody has looked
 
 Tell = Callable[[StageProgress], None]
 Done = Callable[[Take], None]
@@ -99,27 +100,16 @@ class _Run:
             remove_parts(self.folder)  # of a worker that was killed in the middle of this very take
             with (
                 closing(EventLog(self.folder)) as log,
-                self._shown() as show,
+                closing(_Look(self.folder, self.job.scene.settings.kind)) as look,
                 closing(render_snapshot(self.files, self.job.scene, take, self.control)) as events,
             ):
                 for event in events:
-                    if isinstance(event, FrameReady | RoughFrame):
-                        show(event)
-                    elif isinstance(event, StageProgress) and log.note(event):
+                    look.note(event)
+                    if isinstance(event, StageProgress) and log.note(event):
                         self.tell(event)
             take.status = "done"
             take.compute_s = round(time.monotonic() - started_s - self.control.paused_s, 2)
             write_take(self.folder, take, self.job.scene)
-
-    @contextlib.contextmanager
-    def _shown(self) -> Iterator[Callable[[FrameReady | RoughFrame], None]]:
-        latest = LatestFrame(self.folder)
-
-        def show(event: FrameReady | RoughFrame) -> None:
-            with contextlib.suppress(OSError):  # only a look at what is being made
-                latest.show(event.rgb)
-
-        yield show
 
     def _end(self, status: TakeStatus, error: StudioError) -> JobEnd:
         take = self.job.take
@@ -138,9 +128,7 @@ class _Run:
             (self.folder / ERROR_NAME).write_text(traceback.format_exc(), encoding="utf-8")
 
     def _check(self) -> None:
-        """Let the finished take be checked, where that can be done; a check that fails costs the take nothing."""
-        if importlib.util.find_spec(CHECK_MODULE) is None:
-            return
+        """Let the finished take be checked; a check that fails costs the take nothing."""
         take = self.job.take
         try:
             take.report = self._report()
@@ -151,11 +139,12 @@ class _Run:
             take.report = {}
 
     def _report(self) -> dict[str, object]:
-        module = importlib.import_module(CHECK_MODULE)
+        from engine.jobs.check_take import check_take
+
         report: dict[str, object] = {}
         self.tell(StageProgress("check", "Checking the video"))
         with closing(EventLog(self.folder)) as log:
-            for step in module.check_take(self.files, self.job.scene, self.job.take):
+            for step in check_take(self.files, self.job.scene, self.job.take):
                 if self.control.wanted != "run" and self.control.keep_now():
                     break
                 if isinstance(step, StageProgress):
@@ -165,3 +154,32 @@ class _Run:
                 else:
                     report = step.model_dump(mode="json")
         return report
+
+
+class _Look:
+    """What can be looked at while a take is made: its latest frame, and the video so far where waiting is long."""
+
+    def __init__(self, folder: Path, kind: TakeKind) -> None:
+        self._folder = folder
+        self._kind = kind
+        self._latest = LatestFrame(folder)
+        self._growing: GrowingVideo | None = None
+
+    def note(self, event: RenderEvent) -> None:
+        if isinstance(event, TakeBegun) and self._is_long(event):
+            self._growing = GrowingVideo(self._folder, event.frame_rate, event.sound_path)
+        elif isinstance(event, FrameReady | RoughFrame):
+            with contextlib.suppress(OSError):
+                self._latest.show(event.rgb)
+            if self._growing and isinstance(event, FrameReady):
+                self._growing.add(event.rgb)
+        elif isinstance(event, StageProgress) and event.stage == "finish":
+            self.close()
+
+    def close(self) -> None:
+        if self._growing:
+            self._growing.close()
+            self._growing = None
+
+    def _is_long(self, begun: TakeBegun) -> bool:
+        return self._kind is not TakeKind.ANIMATIC or begun.num_frames / begun.frame_rate >= GROWING_FROM_S

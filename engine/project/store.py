@@ -20,7 +20,7 @@ from engine.project.atomic import PART_SUFFIX, whole_file, write_bytes, write_fa
 from engine.project.document import SCHEMA_VERSION, MediaInfo, MediaRef, Project
 from engine.project.migrations import version_of
 from engine.project.reading import is_inside, parse_project, read_project
-from engine.project.takes import recover_takes, remove_parts
+from engine.project.takes import is_any_rendering, recover_takes, remove_parts
 
 PROJECT_NAME = "project.json"
 BACKUP_NAME = "project.json.bak"
@@ -161,8 +161,9 @@ class ProjectStore(ProjectFiles):
         project, sentences = recover_takes(project, self.takes_folder)
         unsaved = any(self.folder.glob(f".{PROJECT_NAME}.????????{PART_SUFFIX}"))
         remove_parts(self.folder)
-        for folder in [self.folder / "cache", *(self.folder / "cache").glob("*/")]:
-            remove_parts(folder)
+        if not is_any_rendering(self.takes_folder):  # a queued render may be at work here while nobody looks
+            for folder in [self.folder / "cache", *(self.folder / "cache").glob("*/")]:
+                remove_parts(folder)
         if unsaved:
             sentences.insert(0, "The program stopped while it was saving; your very last change may be missing.")
         if remove_parts(self.folder / "media"):

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,21 +83,65 @@ def is_rendering(folder: Path) -> bool:
         return True
 
 
+def is_any_rendering(takes_folder: Path) -> bool:
+    """Whether a live process renders any take of a project: of its cache, too, nothing may be cleared then."""
+    return any(is_rendering(note.parent) for note in takes_folder.glob(f"*/{LOCK_NAME}"))
+
+
 def recover_takes(project: Project, takes_folder: Path) -> tuple[Project, list[str]]:
     """The project with every abandoned render marked as interrupted, and a sentence about each.
 
     A take is abandoned when it says "rendering" and no live process holds its lock; its unfinished files are removed.
+    A take that was finished, but not noted any more before the program stopped, becomes one of the project's.
     """
     project, sentences = project.model_copy(deep=True), []
-    for take in project.scene.takes:
+    finished = _unnoted(project, takes_folder)
+    for index, take in enumerate(project.scene.takes):
         folder = takes_folder / take.id
+        if take.id in finished:
+            project.scene.takes[index] = finished.pop(take.id)
+            continue
         if take.status != "rendering" or is_rendering(folder):
             continue
+        remove_parts(folder)
         take.status = "interrupted"
         take.message = f"The program stopped while this {take.settings.kind} was being rendered."
         sentences.append(f"{take.message} Its settings are kept; render it again. (Take {take.id}.)")
-        remove_parts(folder)
+    adopted = sorted(finished.values(), key=lambda take: take.made_at)
+    project.scene.takes = [*project.scene.takes, *adopted]
     return project, sentences
+
+
+def _unnoted(project: Project, takes_folder: Path) -> dict[str, Take]:
+    """By id, the takes whose folders say that they are done, while the project does not (know them)."""
+    ended = {take.id for take in project.scene.takes if take.status not in ("rendering", "interrupted")}
+    found: dict[str, Take] = {}
+    for note in sorted(takes_folder.glob(f"*/{TAKE_NAME}")):
+        folder = note.parent
+        if folder.name in ended:
+            continue
+        with contextlib.suppress(ProjectDamaged):  # somebody's experiments in the folder concern nobody
+            take = read_take(folder).take
+            whole = take.status == "done" and take.video_path == f"{takes_folder.name}/{folder.name}/video.mp4"
+            if whole and take.id == folder.name and (folder / "video.mp4").is_file():
+                found[take.id] = take
+    return found
+
+
+def remove_take(folder: Path) -> None:
+    """Remove a take from the disk: a folder that stayed would be taken for an unnoted take at the next start.
+
+    Raises ProjectBusy while it is being rendered, WriteFailed.
+    """
+    if not folder.is_dir():
+        return
+    if is_rendering(folder):
+        raise ProjectBusy(f"Take {folder.name} is being rendered.", "Cancel the render first.")
+    try:
+        (folder / TAKE_NAME).unlink(missing_ok=True)  # first: without it nothing adopts what else stays
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise write_failed(folder, error) from error
 
 
 def remove_parts(folder: Path) -> int:
