@@ -1,9 +1,10 @@
 """That a video is AI-made: always said in the file itself, and visibly in the picture on request."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import quoteattr, unescape
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +44,20 @@ def marked_encoding(title: str, engine_version: str, model: str) -> Encoding:
 
 def read_mark(path: Path) -> Mark | None:
     """The mark in a video; None when it carries none. Raises UnreadableMedia when it is no video."""
-    tags, xmp = probe_tags(path), read_xmp(path)
+    xmp = read_xmp(path)
+    tags = {key.lower(): value for key, value in probe_tags(path).items()}  # WebM writes their names in capitals
     statement = tags.get("comment", "")
     if not statement.startswith("AI-generated") and SOURCE_TYPE not in xmp:
         return None
     source_type = SOURCE_TYPE if SOURCE_TYPE in xmp + tags.get("description", "") else ""
-    software = tags.get("description", "").partition("Made with ")[2].removesuffix(".")
+    software = tags.get("description", "").partition("Made with ")[2].removesuffix(".") or _creator_tool(xmp)
     return Mark(statement, source_type, software)
+
+
+def _creator_tool(xmp: str) -> str:
+    """The program's name in our XMP: QuickTime files have no description."""
+    found = re.search(r"""xmp:CreatorTool=(?:"([^"]*)"|'([^']*)')""", xmp)
+    return unescape(found.group(1) or found.group(2) or "", {"&quot;": '"'}) if found else ""
 
 
 def draw_mark(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

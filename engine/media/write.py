@@ -24,6 +24,7 @@ _XMP_BOX_ID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 # x264 wants YUV; without these the colours of an HD-tagged video come out as for old television: greener, darker reds.
 _TO_BT709 = "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int"
+_SAY_BT709 = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
 _TAGS = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
 
 
@@ -178,7 +179,7 @@ def _sound_input(sound: Path | None) -> list[str]:
 
 def _video_output(encoding: Encoding) -> list[str]:
     wanted = encoding.format
-    arguments = ["-map", "0:v:0", "-vf", f"{_TO_BT709},format={wanted.pixels}", "-c:v", wanted.encoder]
+    arguments = ["-map", "0:v:0", "-vf", f"{_TO_BT709},format={wanted.pixels},{_SAY_BT709}", "-c:v", wanted.encoder]
     return [*arguments, *wanted.video_arguments, *_TAGS, *_metadata_output(encoding)]
 
 
