@@ -74,13 +74,17 @@ def brought_to(source: Path, target: Path, wanted_lufs: float) -> Loudness | Non
         return None
     gain_db = wanted_lufs - before.integrated_lufs
     limited = before.peak_dbtp + gain_db > MAX_PEAK_DBTP
+    found, added_db = before, gain_db
     for _ in range(_MAX_PASSES):
         _write(source, target, gain_db, limited)
-        found = measure(target)
-        missing_db = wanted_lufs - found.integrated_lufs
-        if not limited or abs(missing_db) < _CLOSE_ENOUGH_LU:
+        last, found = found, measure(target)
+        missing_lu = wanted_lufs - found.integrated_lufs
+        if not limited or abs(missing_lu) < _CLOSE_ENOUGH_LU:
             break
-        gain_db += missing_db
+        # The limiter takes back a share of what the gain gives: what it took the last time, it will again.
+        given = (found.integrated_lufs - last.integrated_lufs) / added_db if added_db else 1.0
+        added_db = missing_lu / min(max(given, 0.4), 1.0)
+        gain_db += added_db
     return found
 
 

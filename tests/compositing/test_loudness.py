@@ -32,7 +32,8 @@ def loudness_by_the_book(samples):
 
 
 def true_peak_db(samples):
-    return 20 * np.log10(np.abs(resample_poly(samples.astype(np.float64), 8, 1)).max())
+    finer = resample_poly(samples.astype(np.float64), 8, 1)
+    return 20 * np.log10(np.abs(finer[1000:-1000]).max())  # a cut through a word rings at the very ends
 
 
 @pytest.fixture(scope="module")
