@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from engine.bench.commands import bench_app
+from engine.check_cli import check_app
 from engine.errors import StudioError
+from engine.export_cli import export_app
 from engine.jobs.events import RenderEvent, StageProgress, TakeDone
 from engine.project.document import Project, TakeKind
 
@@ -23,6 +25,8 @@ app = typer.Typer(
 models_app = typer.Typer(rich_markup_mode=None, help="The networks of previews and finals: list them, fetch them.")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
+app.add_typer(export_app)
+app.add_typer(check_app)
 console = Console(stderr=True)
 
 PRESETS = "animatic, preview, final, low_memory, or a preset of yours."

@@ -26,7 +26,8 @@ def judge(watched: Watched, expected: Expected, limits: Thresholds = DEFAULT) ->
             picture_findings.outside(watched, limits, expected.only_faces_move),
         )
     ]
-    picture += _length(watched, expected)
+    sound = mouth_findings.video_sound(mouths)
+    picture += [*([sound] if sound else []), *_length(watched, expected), *expected.remarks]
     verdict = worst([*(p.verdict for p in people), *(t.verdict for t in turns), *(f.verdict for f in picture)])
     report = TakeReport(verdict=verdict, sentence="", people=people, turns=turns, findings=picture)
     report.sentence = _in_one_sentence(report)

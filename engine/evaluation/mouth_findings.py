@@ -89,7 +89,8 @@ def turn_sync(mouths: Mouths, person: PersonCurves, voice: Voice, turn: SpokenTu
     why = _unjudged(mouths, person, voice, turn)
     if why:
         return Finding(kind="lip-sync", verdict="unknown", sentence=why, **times)
-    moved = mean_motion(mouths.motions[person.face_id], where & person.seen)
+    # Without the room around the turn: the next turn may begin there.
+    moved = mean_motion(mouths.motions[person.face_id], mouths.frames_of(turn, -0.1) & person.seen)
     if moved < limits.moves:
         sentence = f"{name}'s mouth hardly moves while {name} speaks."
         return Finding(
@@ -127,7 +128,7 @@ def _unjudged(mouths: Mouths, person: PersonCurves, voice: Voice, turn: SpokenTu
 def wrong_mouths(mouths: Mouths, voice: Voice, turn: SpokenTurn) -> list[Finding]:
     """Everybody else whose mouth moves to this voice while they say nothing themselves."""
     limits, found = mouths.limits, []
-    where = mouths.frames_of(turn, 0.1)
+    where = mouths.frames_of(turn)
     if not mouths.loud[voice.speaker_id][where].any():
         return []
     for person in mouths.watched.people:
@@ -218,6 +219,30 @@ def closures(mouths: Mouths, person: PersonCurves, voice: Voice) -> Finding | No
     sentence = f"{person.name}'s lips meet at {sum(met)} of {len(met)} p, b and m."
     return Finding(
         kind="closure", verdict=verdict, value=round(share, 3), threshold=limits.closed_look, sentence=sentence
+    )
+
+
+def video_sound(mouths: Mouths) -> Finding | None:
+    """Is the sound in the video that of the voices, and does it start when they do? None without a sound to compare."""
+    watched, limits = mouths.watched, mouths.limits
+    if mouths.expected.sound is None or not mouths.loud:
+        return None
+    heard = loudness(mouths.expected.sound, watched.frame_rate, watched.num_frames)
+    together = np.max(list(mouths.loud.values()), axis=0)
+    if not heard.any() or not together.any():
+        return Finding(kind="sound", verdict="redo", sentence="The video is silent, or the voices are.")
+    sync = sync_of(heard, together, mouths.max_lag)
+    late_ms = 1000 * sync.lag_frames / watched.frame_rate
+    if sync.r < limits.same_sound_r:
+        sentence = "The sound of the video does not seem to be that of these voices."
+        return Finding(
+            kind="sound", verdict="look", value=round(sync.r, 3), threshold=limits.same_sound_r, sentence=sentence
+        )
+    verdict = _above(abs(late_ms), limits.sound_late_ms, limits.delay_look_ms)
+    how = f"{abs(late_ms):.0f} ms {'late' if late_ms > 0 else 'early'}"
+    sentence = "The video's sound is in time." if verdict == "good" else f"The video's sound is {how}."
+    return Finding(
+        kind="sound", verdict=verdict, value=round(late_ms, 1), threshold=limits.sound_late_ms, sentence=sentence
     )
 
 

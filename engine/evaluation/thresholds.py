@@ -16,11 +16,13 @@ class Thresholds:
     delay_look_ms: float = 75.0
     delay_redo_ms: float = 160.0
     delay_sure_r: float = 0.35  # below this the lag means nothing
+    same_sound_r: float = 0.6  # the video's own sound against all voices together
+    sound_late_ms: float = 40.0
     # root mean square of the speech-quick part of the opening
     moves: float = 0.012
     moves_much: float = 0.030
     # somebody else's mouth against a voice
-    wrong_r: float = 0.35
+    wrong_r: float = 0.3
     # share of p, b, m at which the lips meet
     closed_look: float = 0.5
     closed_opening: float = 0.3  # of the way from shut to this person's ordinary wide opening

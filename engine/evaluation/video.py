@@ -95,8 +95,8 @@ def _is_uneven(container: Any, stream: Any) -> bool:
     return len(gaps) > 2 and float(gaps.max()) > 1.6 * float(np.median(gaps))
 
 
-def frames_of(facts: VideoFacts) -> Iterator[Frame]:
-    """(height, width, 3) uint8 RGB frames of ``facts.size`` at ``facts.frame_rate``; one is held at a time.
+def frames_of(facts: VideoFacts, start_s: float = 0.0) -> Iterator[Frame]:
+    """(height, width, 3) uint8 RGB frames of ``facts.size`` at ``facts.frame_rate`` from ``start_s`` on, one at a time.
 
     A file that ends too early gives what there is. Raises UnreadableMedia when nothing can be decoded.
     """
@@ -106,6 +106,7 @@ def frames_of(facts: VideoFacts) -> Iterator[Frame]:
     filters += ["bwdif=mode=send_frame"] if facts.interlaced else []
     filters += [f"scale={width}:{height}:flags=bicubic"]
     arguments = ffmpeg.command(
+        *(["-ss", f"{start_s:.3f}"] if start_s > 0 else []),
         *ffmpeg.input_arguments(facts.path),
         *("-map", "0:v:0", "-an", "-sn", "-vf", ",".join(filters), "-t", str(MAX_RECORDING_S)),
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"),

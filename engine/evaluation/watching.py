@@ -6,14 +6,14 @@ F = number of frames; NaN stands where a face was not seen. Sizes are in units o
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.face_boxes import MESH_OF_LANDMARKS
-from engine.analysis.face_protocols import Box, FoundMesh
+from engine.analysis.face_protocols import Box, FaceMesher, FoundMesh
 from engine.analysis.faces import SAME_PERSON_DISTANCE, FaceAnalyser, identity_distance
 from engine.evaluation.interactivity import POINTS
 from engine.media.types import Image
@@ -22,6 +22,7 @@ Curve = NDArray[np.float64]
 Frame = NDArray[np.uint8]
 
 MIN_PRESENCE = 0.5
+NUM_THREADS = 2
 MAX_AWAY = 1.2  # a mesh further from its face's place than so many face widths has slipped onto something else
 LOOK_AGAIN_FRAMES = 8
 IDENTITY_EVERY_S = 0.5
@@ -62,6 +63,20 @@ class PersonCurves:
     identity: Curve
     same_person: float
 
+    def between(self, first: int, last: int) -> "PersonCurves":
+        """The curves of frames ``first`` to ``last`` (not included)."""
+        kept = (self.identity_at >= first) & (self.identity_at < last)
+        return replace(
+            self,
+            opening=self.opening[first:last],
+            width=self.width[first:last],
+            change=self.change[first:last],
+            points=self.points[first:last],
+            boxes=self.boxes[first:last],
+            identity_at=self.identity_at[kept] - first,
+            identity=self.identity[kept],
+        )
+
     @property
     def seen(self) -> NDArray[np.bool_]:
         return np.isfinite(self.opening)
@@ -80,6 +95,16 @@ class Watched:
     change: Curve
     outside: Curve
 
+    def between(self, first: int, last: int) -> "Watched":
+        """The part of frames ``first`` to ``last`` (not included)."""
+        return replace(
+            self,
+            people=[person.between(first, last) for person in self.people],
+            colour=self.colour[first:last],
+            change=self.change[first:last],
+            outside=self.outside[first:last],
+        )
+
     @property
     def num_frames(self) -> int:
         return len(self.change)
@@ -95,7 +120,7 @@ class _Follower:
     """Follows one face from frame to frame; looks for it at its place again after it was lost."""
 
     person: KnownPerson
-    analyser: FaceAnalyser
+    mesher: FaceMesher
     wanted: NDArray[np.float32] | None
     points_px: NDArray[np.float32] | None = None
     lost_for: int = 0
@@ -126,9 +151,9 @@ class _Follower:
             self.lost_for += 1
             return None
         if self.points_px is None:
-            mesh = self.analyser.mesher(image, self.person.box_px)
+            mesh = self.mesher(image, self.person.box_px)
         else:
-            mesh = self.analyser.mesher.follow(image, self.points_px)
+            mesh = self.mesher.follow(image, self.points_px)
         if mesh.presence < MIN_PRESENCE or self._is_away(mesh):
             self.points_px, self.lost_for = None, self.lost_for + 1
             return None
@@ -149,7 +174,7 @@ class _Follower:
         before, self._before = self._before, small
         return 0.0 if before is None else float(np.abs(small - before).mean())
 
-    def curves(self, analyser: FaceAnalyser) -> PersonCurves:
+    def curves(self) -> PersonCurves:
         rows = np.array(self.rows, np.float64).reshape(-1, 3)
         found = [None if future is None else future.result() for _, future in self.identity]
         wanted = self.wanted if self.wanted is not None else next((e for e in found if e is not None), None)
@@ -214,23 +239,37 @@ def watch(
     frames: Iterable[Frame], known: Sequence[KnownPerson], frame_rate: float, analyser: FaceAnalyser
 ) -> Iterator[int | Watched]:
     """The number of frames seen so far, after each one; at last the curves. Raises ModelMissing."""
-    followers = [_Follower(person, analyser, person.embedding, person.points_px) for person in known]
+    # Each core has a mesher of its own; identity is another network, and runs beside them.
+    meshers = [_alone(analyser.mesher) for _ in range(NUM_THREADS)]
+    followers = [
+        _Follower(person, meshers[index % NUM_THREADS], person.embedding, person.points_px)
+        for index, person in enumerate(known)
+    ]
+    shares = [followers[start::NUM_THREADS] for start in range(NUM_THREADS)]
     surroundings = _Surroundings([person.box_px for person in known])
     step = max(1, round(IDENTITY_EVERY_S * frame_rate))
     count = 0
-    # Identity is another network: it runs beside the mesh, on the other core.
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        for count, rgb in enumerate(frames, start=1):
-            image = Image(rgb)
+    with ThreadPoolExecutor(NUM_THREADS) as cores, ThreadPoolExecutor(max_workers=1) as beside:
+        for index, rgb in enumerate(frames):
+            count, image = index + 1, Image(rgb)
+            looks = [cores.submit(_look, share, image) for share in shares if share]
             surroundings.look(rgb)
-            for follower in followers:
-                mesh = follower.look(image)
-                if (count - 1) % step == 0:
-                    follower.identity.append((count - 1, _identity(beside, analyser, image, mesh)))
+            for follower, mesh in (found for look in looks for found in look.result()):
+                if index % step == 0:
+                    follower.identity.append((index, _identity(beside, analyser, image, mesh)))
             yield count
-        people = [follower.curves(analyser) for follower in followers]
+        people = [follower.curves() for follower in followers]
     rows = np.array(surroundings.rows, np.float64).reshape(-1, 5)
     yield Watched(frame_rate, people, rows[:, :3], rows[:, 3], rows[:, 4])
+
+
+def _alone(mesher: FaceMesher) -> FaceMesher:
+    alone = getattr(mesher, "alone", None)
+    return alone() if alone else mesher
+
+
+def _look(followers: Sequence[_Follower], image: Image) -> list[tuple[_Follower, FoundMesh | None]]:
+    return [(follower, follower.look(image)) for follower in followers]
 
 
 def _identity(

