@@ -15,8 +15,8 @@ from engine.project.document import Part
 Frame = NDArray[np.uint8]
 
 
-def animate(plan: ScenePlan) -> Iterator[Frame]:
-    """The frames of an animatic: same plan and seed, same frames, bit for bit."""
+def animate(plan: ScenePlan, indexes: range | None = None) -> Iterator[Frame]:
+    """The frames of an animatic, or those of ``indexes``: same plan and seed, same frames, bit for bit."""
     scene, settings = plan.scene, plan.settings
     speaker_of = {member.face_id: member.speaker_id for member in scene.cast if member.face_id and member.speaker_id}
     sounds = {
@@ -32,7 +32,7 @@ def animate(plan: ScenePlan) -> Iterator[Frame]:
     )
     rigs = [_rig(plan.picture, stream) for stream in plan.streams]
     animator = Animator(plan.picture, rigs)
-    for index in range(plan.num_frames):
+    for index in range(plan.num_frames) if indexes is None else indexes:
         yield animator.frame(performances, index)
 
 

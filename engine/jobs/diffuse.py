@@ -44,13 +44,14 @@ Made = Generator[RenderEvent, None, KeptWindow]
 
 
 def diffuse(
-    store: ProjectFiles, plan: ScenePlan, take: Take, num_gpus: int = 1
+    store: ProjectFiles, plan: ScenePlan, take: Take, num_gpus: int = 1, before: Frames | None = None
 ) -> Generator[RenderEvent | Frame, None, None]:
     """Every frame of the take in order, with progress and rough pictures between them; over several GPUs on request.
 
     Each finished window is kept in the project's cache: a render of the same plan goes on from there, to the same
-    frames; whoever takes the frames clears ``windows_of(store, take)`` once the take is done. Raises ModelMissing,
-    UnusableCheckpoint, ConditioningError, OutOfMemory, WriteFailed.
+    frames; whoever takes the frames clears ``windows_of(store, take)`` once the take is done. ``before``: 4n+1 frames
+    (k, height, width, 3) that another take has in place of the first k; this one goes on from them, not from the photo.
+    Raises ModelMissing, UnusableCheckpoint, ConditioningError, OutOfMemory, WriteFailed.
     """
     _check_gpus(num_gpus)
     files = find_model(plan.settings.model)
@@ -64,6 +65,8 @@ def diffuse(
     scene = _scene(plan, files, memory)
     take.message = " ".join(scene.remarks)
     render = _Render(plan, scene, files, lora, kept, memory, num_gpus)
+    if before is not None:
+        render.before = KeptWindow(before, tuple(scene.boxes_px))
     try:
         yield from render.frames()
     finally:
@@ -142,7 +145,7 @@ def _box(corners: NDArray[np.float64]) -> Box:
 @dataclass
 class _Render:
     """One take through the network. ``engine`` is loaded for the first window that has to be made; ``memory`` gets
-    thriftier when the memory runs out."""
+    thriftier when the memory runs out. ``before``: what the first window goes on from."""
 
     plan: ScenePlan
     scene: SceneConditioning
@@ -152,6 +155,7 @@ class _Render:
     memory: MemoryPlan
     num_gpus: int = 1
     engine: Engine | None = None
+    before: KeptWindow | None = None
 
     def let_go(self) -> None:
         """Of the network, and of the memory that it takes."""
@@ -164,7 +168,9 @@ class _Render:
         num_frames, overlap = self.plan.num_frames, self.plan.settings.overlap
         spans = plan_windows(num_frames, self.memory.window, overlap)
         steps = _Steps(self.kept.num_finished(), len(spans), self.plan.settings.num_inference_steps)
-        before: KeptWindow | None = None
+        before = self.before
+        if before is not None:
+            spans[0] = replace(spans[0], num_known=len(before.frames))
         for span in spans:
             window = self.kept.load(span.index)
             if window is None:

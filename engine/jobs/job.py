@@ -1,5 +1,6 @@
 """A render as a file: takes/<id>/job.json says what is wanted, events.jsonl what happened, latest.jpg shows it."""
 
+import hashlib
 import json
 import time
 from dataclasses import asdict
@@ -47,11 +48,21 @@ def new_job(scene: Scene, settings: RenderSettings, title: str = "", owner: str 
     return Job(take=take, scene=scene, title=title, owner=owner)
 
 
+def as_redo(job: Job, redo_of: str, range_s: tuple[float, float] | None) -> Job:
+    """``job`` as a redo of ``range_s`` of another take."""
+    decides = f"{job.take.inputs_sha256} {redo_of} {range_s}"
+    changed = {
+        "redo_of": redo_of,
+        "redo_range_s": range_s,
+        "inputs_sha256": hashlib.sha256(decides.encode()).hexdigest(),
+    }
+    return job.model_copy(update={"take": job.take.model_copy(update=changed)})
+
+
 def duplicated(job: Job) -> Job:
     """The same once more, for another take."""
-    fresh = new_job(job.scene, job.take.settings, job.title, job.owner)
-    redone = {"redo_of": job.take.redo_of, "redo_range_s": job.take.redo_range_s}
-    return fresh.model_copy(update={"take": fresh.take.model_copy(update=redone)})
+    fresh, old = new_job(job.scene, job.take.settings, job.title, job.owner), job.take
+    return as_redo(fresh, old.redo_of, old.redo_range_s) if old.redo_of else fresh
 
 
 def write_job(files: ProjectFiles, job: Job) -> None:

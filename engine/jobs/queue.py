@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.errors import StudioError
 from engine.jobs.events import StageProgress
-from engine.jobs.job import FRAME_NAME, GROWING_NAME, JOB_NAME, Job, duplicated, new_job, read_job, write_job
+from engine.jobs.job import FRAME_NAME, GROWING_NAME, JOB_NAME, Job, as_redo, duplicated, new_job, read_job, write_job
 from engine.jobs.job_view import JobOrder, JobView, News
 from engine.jobs.kept_queue import ENDED, NUM_PAST, KeptQueue, QueuedJob, QueueDocument
 from engine.jobs.pace import expected_s
@@ -43,7 +43,8 @@ class RenderQueue:
 
     def add(self, project_folder: Path, scene: Scene, settings: RenderSettings, order: JobOrder | None = None) -> str:
         """Queue a render of a snapshot of ``scene``; the new job's id. Raises at once what ``ready_to_render`` raises,
-        UnreadableMedia where the photo or the recording is gone, WriteFailed."""
+        UnreadableMedia where the photo or the recording is gone, WriteFailed. A redo has the settings of the take that
+        it redoes, not ``settings``, but another seed; raises what ``redo_settings`` does."""
         files = ProjectFiles(project_folder)
         return self._queued(files, _ordered(files, scene, settings, order or JobOrder()))
 
@@ -61,6 +62,11 @@ class RenderQueue:
     @property
     def held(self) -> bool:
         return self._held
+
+    @property
+    def worker_process_id(self) -> int:
+        """0 where there is none at the moment."""
+        return self._runner.process_id
 
     def hold(self, on: bool) -> None:
         """Start nothing new (what runs goes on), or go on."""
@@ -250,20 +256,24 @@ class RenderQueue:
 def _ordered(files: ProjectFiles, scene: Scene, settings: RenderSettings, order: JobOrder) -> Job:
     from engine.jobs.render_scene import ready_to_render
 
+    redo_range_s = None
     if order.redo_of:
-        raise StudioError("Turns cannot be redone yet.", "Render the whole again.")
+        from engine.jobs.redo import redo_settings
+
+        settings, redo_range_s = redo_settings(files, scene, order.redo_of, order.redo_range_s)
     ready_to_render(scene, settings)
     for ref in (scene.photo, scene.dialogue, *(voice.media for voice in scene.voices)):
         if ref is not None:
             files.path_of(ref)
-    return new_job(scene, settings, order.title, order.owner)
+    job = new_job(scene, settings, order.title, order.owner)
+    return as_redo(job, order.redo_of, redo_range_s) if order.redo_of else job
 
 
 def _listed(files: ProjectFiles, job: Job) -> QueuedJob:
     from engine.jobs import evidence
 
     settings = job.take.settings
-    start_s, end_s = settings.range_s or (0.0, evidence.duration_s(job.scene))
+    start_s, end_s = job.take.redo_range_s or settings.range_s or (0.0, evidence.duration_s(job.scene))
     return QueuedJob(
         project_folder=str(files.folder),
         take_id=job.take.id,

@@ -20,8 +20,8 @@ from engine.jobs.control import Control
 from engine.jobs.events import FrameReady, RenderEvent, StageProgress, TakeBegun, TakeDone
 from engine.jobs.frames import Footage, plain_footage, planned, take_cues
 from engine.jobs.scene_plan import ScenePlan
-from engine.media.joining import replace_sound
 from engine.media.limits import MIN_RECORDING_S
+from engine.media.remux import copy_video
 from engine.media.write import VideoWriter
 from engine.project.atomic import PART_SUFFIX, whole_file
 from engine.project.document import Part, Project, RenderSettings, Scene, Take, TakeKind, TakeStatus
@@ -123,7 +123,7 @@ class _Rendering:
     def events(self) -> Generator[RenderEvent, None, None]:
         settings, take = self.scene.settings, self.take
         plan = yield from self._planned()
-        footage = yield from self._footage(plan)
+        footage = self._footage(plan)
         take.model, take.message = settings.model, _unmoved(plan)
         folder = self.files.take_folder(take.id)
         video = folder / "video.mp4"
@@ -152,9 +152,12 @@ class _Rendering:
                 raise _nothing_to_keep()
             yield step
 
-    def _footage(self, plan: ScenePlan) -> Generator[RenderEvent, None, Footage]:
-        yield from ()
-        return plain_footage(self.files, plan, self.take, self.num_gpus)
+    def _footage(self, plan: ScenePlan) -> Footage:
+        if not self.take.redo_of:
+            return plain_footage(self.files, plan, self.take, self.num_gpus)
+        from engine.jobs.redo import redone_footage
+
+        return redone_footage(self.files, plan, self.take, self.num_gpus)
 
     def _written(
         self, plan: ScenePlan, footage: Footage, video: Path, sound: Path
@@ -188,7 +191,7 @@ class _Rendering:
         """The sound of a video that was stopped ends with its pictures."""
         encoding = marked_encoding(self.files.folder.name, __version__, self.take.model)
         with _sound_of(self.files, footage.sound_scene, footage.range_s(num_frames), video.parent) as sound:
-            replace_sound(video, sound, encoding)
+            copy_video(video, video, encoding, sound)
 
 
 def _nothing_to_keep() -> RenderCancelled:

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 LEAVE_S = 2.0
 """What runs has so long to stop once nobody listens any more; finished windows are on disk in any case."""
-NICENESS = 5  # the page, on the same processor, must answer while a render runs
+NICENESS = 2  # the page, on the same processor, must answer while a render runs
 
 Say = Callable[[dict[str, Any]], None]
 
