@@ -10,14 +10,13 @@ from typing import Any
 from app import texts
 from app.actions.lookup import Changed, number, speaker_of, turn_of, written
 from engine.analysis.diarization import mark_overlaps
+from engine.cast.spans import Span, minus
 from engine.cast.timeline import length_s
 from engine.errors import StudioError
 from engine.project.document import Project, Turn
 
 SHORTEST_TURN_S = 0.1
 LONGEST_WORDS = 2000
-
-Span = tuple[float, float]
 
 
 def move_turn(project: Project, turn_id: str, speaker_id: str) -> Changed:
@@ -109,7 +108,7 @@ def add_turn(project: Project, speaker_id: str, start_s: float, end_s: float) ->
     if end - start < SHORTEST_TURN_S - 1e-6:
         raise StudioError(texts.TURN_TOO_SHORT.format(shortest=SHORTEST_TURN_S), texts.TURN_TOO_SHORT_REMEDY)
     own = [(turn.start_s, turn.end_s) for turn in project.scene.turns if turn.speaker_id == speaker.id]
-    free = max(_free((start, end), own), key=lambda span: span[1] - span[0], default=(0.0, 0.0))
+    free = max(minus([(start, end)], own), key=lambda span: span[1] - span[0], default=(0.0, 0.0))
     if free[1] - free[0] < SHORTEST_TURN_S - 1e-6:
         raise StudioError(texts.TURN_TAKEN.format(voice=speaker.name), texts.TURN_TAKEN_REMEDY)
     turn = Turn(speaker_id=speaker.id, start_s=round(free[0], 3), end_s=round(free[1], 3), origin="edited")
@@ -169,18 +168,6 @@ def _room(project: Project, turn: Turn) -> Span:
     low = max((t.end_s for t in own if t.end_s <= turn.start_s), default=0.0)
     whole = max(length_s(project.scene, turn.speaker_id), turn.end_s)
     return low, min((t.start_s for t in own if t.start_s >= turn.end_s), default=whole)
-
-
-def _free(span: Span, taken: Iterable[Span]) -> list[Span]:
-    """The parts of ``span`` that none of ``taken`` covers."""
-    free, at = list[Span](), span[0]
-    for start_s, end_s in sorted(taken):
-        if start_s >= span[1]:
-            break
-        if start_s > at:
-            free.append((at, start_s))
-        at = max(at, end_s)
-    return [*free, (at, span[1])] if at < span[1] else free
 
 
 def _split_words(text: str, share: float) -> tuple[str, str]:

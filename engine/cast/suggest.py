@@ -7,20 +7,25 @@ from engine.errors import UncastSpeaker, UnknownFace
 from engine.project.document import CastMember, Face, Part, Scene, Speaker
 
 
-def suggest(faces: Sequence[Face], speakers: Sequence[Speaker], chosen: Sequence[CastMember] = ()) -> list[CastMember]:
-    """A member for every face and every speaker: what the creator chose stays, the rest pairs in order.
+def suggest(faces: Sequence[Face], speakers: Sequence[Speaker], before: Sequence[CastMember] = ()) -> list[CastMember]:
+    """A member for every face and every speaker: what the creator chose stays, so does a pair suggested ``before``
+    while both are there, and the rest pairs in order.
 
     Faces come from left to right and speakers in order of first speech. Faces left over listen; voices left over are
-    off-screen. Nobody is dropped and no face gets a voice that another one has.
+    off-screen. Nobody is dropped and no face gets a voice that another one has. Liveliness and lip strength stay with
+    the face, the volume with the voice.
     """
     face_ids, speaker_ids = {face.id for face in faces}, {speaker.id for speaker in speakers}
-    kept = [_still_valid(member, speaker_ids) for member in chosen if member.origin == "chosen"]
+    kept = [_still_valid(member, speaker_ids) for member in before if member.origin == "chosen"]
     kept = [member for member in kept if member.face_id in face_ids or (member.face_id is None and member.speaker_id)]
+    for member in before:
+        if member.origin == "suggested" and _stands(member, kept, face_ids, speaker_ids):
+            kept.append(member)
     cast_faces = {member.face_id for member in kept}
     cast_speakers = {member.speaker_id for member in kept}
     free_faces = [face for face in faces if face.id not in cast_faces]
     free_speakers = [speaker for speaker in speakers if speaker.id not in cast_speakers]
-    return kept + [_member(face, speaker) for face, speaker in zip_longest(free_faces, free_speakers)]
+    return kept + [_member(face, speaker, before) for face, speaker in zip_longest(free_faces, free_speakers)]
 
 
 def _still_valid(member: CastMember, speaker_ids: set[str]) -> CastMember:
@@ -29,11 +34,23 @@ def _still_valid(member: CastMember, speaker_ids: set[str]) -> CastMember:
     return member.model_copy(update={"speaker_id": None, "part": Part.LISTENS})
 
 
-def _member(face: Face | None, speaker: Speaker | None) -> CastMember:
+def _stands(member: CastMember, kept: Sequence[CastMember], face_ids: set[str], speaker_ids: set[str]) -> bool:
+    """Whether a suggestion can go on: a face with its voice, or one that is still, if nobody else was given either."""
+    paired = member.speaker_id in speaker_ids or (member.speaker_id is None and member.part is Part.STILL)
+    taken = {other.face_id for other in kept} | {other.speaker_id for other in kept if other.speaker_id}
+    return member.face_id in face_ids and paired and not {member.face_id, member.speaker_id} & taken
+
+
+def _member(face: Face | None, speaker: Speaker | None, before: Sequence[CastMember]) -> CastMember:
+    seen = next((member for member in before if face and member.face_id == face.id), None)
+    heard = next((member for member in before if speaker and member.speaker_id == speaker.id), None)
     return CastMember(
         face_id=face.id if face else None,
         speaker_id=speaker.id if speaker else None,
         part=Part.TALKS if speaker else Part.LISTENS,
+        liveliness=seen.liveliness if seen else 1.0,
+        lip_strength=seen.lip_strength if seen else 1.0,
+        gain_db=heard.gain_db if heard else 0.0,
     )
 
 

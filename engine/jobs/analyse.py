@@ -3,15 +3,22 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.analysis.diarization import diarize, mark_overlaps, turns_of_voice
+from engine.analysis.diarization import diarize, turns_of_voice
+from engine.analysis.face_boxes import covered_part
 from engine.analysis.faces import detect_faces
+from engine.analysis.types import Diarization
+from engine.cast.again import heard_again
 from engine.cast.suggest import suggest
 from engine.errors import NoFacesFound, NoSpeechFound
 from engine.jobs import evidence
 from engine.jobs.events import StageProgress
+from engine.jobs.found import Box, faces_found, remember_faces, remember_voices, voices_found
 from engine.media.importing import import_photo, import_recording
-from engine.project.document import FACE_COLOURS, CastMember, Face, Project, Speaker, Turn, VoiceFile
-from engine.project.store import ProjectStore
+from engine.project.document import FACE_COLOURS, CastMember, Face, Part, Project, Scene, Speaker, Turn, VoiceFile
+from engine.project.store import ProjectFiles, ProjectStore
+
+SAME_PLACE = 0.5
+"""Two boxes are of one face when this part of the smaller one lies in the other."""
 
 
 def add_photo(store: ProjectStore, project: Project, path: Path) -> None:
@@ -24,7 +31,7 @@ def add_photo(store: ProjectStore, project: Project, path: Path) -> None:
     if scene.photo and scene.photo.sha256 == ref.sha256:
         return
     scene.photo, scene.faces = ref, []
-    scene.cast = suggest([], scene.speakers)
+    scene.cast = suggest([], scene.speakers, scene.cast)
 
 
 def add_dialogue(store: ProjectStore, project: Project, path: Path) -> None:
@@ -37,7 +44,7 @@ def add_dialogue(store: ProjectStore, project: Project, path: Path) -> None:
     if scene.dialogue and scene.dialogue.sha256 == ref.sha256:
         return
     scene.dialogue, scene.voices, scene.speakers, scene.turns = ref, [], [], []
-    scene.cast = suggest(scene.faces, [])
+    scene.cast = _silent(scene)
 
 
 def add_voices(store: ProjectStore, project: Project, named: list[tuple[str, Path]]) -> None:
@@ -52,7 +59,15 @@ def add_voices(store: ProjectStore, project: Project, named: list[tuple[str, Pat
     scene.voices = [
         VoiceFile(speaker_id=speaker.id, media=ref) for speaker, (_, ref) in zip(scene.speakers, refs, strict=True)
     ]
-    scene.cast = suggest(scene.faces, scene.speakers)
+    scene.cast = suggest(scene.faces, scene.speakers, _silent(scene))
+
+
+def _silent(scene: Scene) -> list[CastMember]:
+    """The cast without its voices, which are to be found anew: who was told to be silent stays so, and everybody as
+    lively as before."""
+    hushed = {"speaker_id": None, "part": Part.LISTENS, "gain_db": 0.0, "origin": "suggested"}
+    members = [m.model_copy(update=hushed) if m.speaker_id else m for m in scene.cast if m.face_id]
+    return suggest(scene.faces, [], members)
 
 
 def analyse(store: ProjectStore, project: Project, num_speakers: int | None = None) -> Iterator[StageProgress]:
@@ -80,8 +95,11 @@ def analyse(store: ProjectStore, project: Project, num_speakers: int | None = No
     yield StageProgress("analysed", " ".join(remarks) or "Analysed.", 1, 1)
 
 
-def find_faces(store: ProjectStore, project: Project) -> None:
-    """Detect the faces again; faces drawn by hand stay. Raises NoFacesFound when there is none at all."""
+def find_faces(store: ProjectFiles, project: Project, with_removed: bool = False) -> None:
+    """Detect the faces again; faces drawn or moved by hand stay. Raises NoFacesFound when there is none at all.
+
+    A face that was found before and taken out since stays out, unless ``with_removed`` or none is left at all.
+    """
     scene = project.scene
     drawn = [face for face in scene.faces if face.origin == "drawn"]
     try:
@@ -91,15 +109,20 @@ def find_faces(store: ProjectStore, project: Project) -> None:
             raise
         found = []
     kept = [face for face in found if not any(_same_place(face, other) for other in drawn)]
+    if scene.faces and not with_removed:
+        seen = [box_px for box_px in faces_found(store, scene) if not _taken(box_px, scene.faces)]
+        kept = [face for face in kept if not any(covered_part(face.box_px, box_px) > SAME_PLACE for box_px in seen)]
+    remember_faces(store, scene, [face.box_px for face in found])
     before = [face for face in scene.faces if face.origin == "detected"]
     scene.faces = sorted(drawn + _renewed(kept, before, drawn), key=lambda face: face.box_px[0])
 
 
 def _same_place(a: Face, b: Face) -> bool:
-    width = min(a.box_px[2], b.box_px[2]) - max(a.box_px[0], b.box_px[0])
-    height = min(a.box_px[3], b.box_px[3]) - max(a.box_px[1], b.box_px[1])
-    smaller = min(a.width_px * (a.box_px[3] - a.box_px[1]), b.width_px * (b.box_px[3] - b.box_px[1]))
-    return width > 0 and height > 0 and width * height > 0.5 * smaller
+    return covered_part(a.box_px, b.box_px) > SAME_PLACE
+
+
+def _taken(box_px: Box, faces: list[Face]) -> bool:
+    return any(covered_part(box_px, face.box_px) > SAME_PLACE for face in faces)
 
 
 def _renewed(found: list[Face], before: list[Face], drawn: list[Face]) -> list[Face]:
@@ -109,7 +132,7 @@ def _renewed(found: list[Face], before: list[Face], drawn: list[Face]) -> list[F
         old = next((other for other in known if _same_place(face, other)), None)
         if old:
             known.remove(old)
-            kept = {"id": old.id, "name": old.name, "colour": old.colour}
+            kept = {"id": old.id, "name": old.name, "colour": old.colour, "consent": old.consent}
         else:
             kept = _free_identity([*before, *drawn, *renewed])
         renewed.append(face.model_copy(update=kept))
@@ -124,8 +147,12 @@ def _free_identity(faces: list[Face]) -> dict[str, str]:
     return {"id": f"face-{number}", "name": f"Face {number}", "colour": colour}
 
 
-def find_voices(store: ProjectStore, project: Project, num_speakers: int | None = None) -> Iterator[StageProgress]:
-    """Diarize the recording, or find the speech of each voice file; edited turns stay. Raises NoSpeechFound."""
+def find_voices(store: ProjectFiles, project: Project, num_speakers: int | None = None) -> Iterator[StageProgress]:
+    """Diarize the recording, or find the speech of each voice file. Raises NoSpeechFound.
+
+    Voices that were there before keep their id, name and cast; where a person edited, added or took out a turn, the
+    timeline stays as it is (see ``engine.cast.again``).
+    """
     scene = project.scene
     if scene.voices:
         turns: list[Turn] = []
@@ -134,20 +161,14 @@ def find_voices(store: ProjectStore, project: Project, num_speakers: int | None 
             turns += turns_of_voice(voice, next(s for s in scene.speakers if s.id == speaker))
         if not turns:
             raise NoSpeechFound("None of the recordings holds speech.", "Use recordings of people talking.")
-        scene.turns = mark_overlaps(turns)
-        return
-    found = diarize(evidence.recording(store, scene), num_speakers=num_speakers)
-    edited = [turn for turn in scene.turns if turn.origin == "edited"]
-    before = {speaker.id: speaker for speaker in scene.speakers}
-    speakers = [before.get(speaker.id, speaker) for speaker in found.speakers]
-    speakers += [before[i] for i in dict.fromkeys(t.speaker_id for t in edited) if i not in {s.id for s in speakers}]
-    fresh = [turn for turn in found.turns if not any(_clashes(turn, other) for other in edited)]
-    scene.speakers, scene.turns = speakers, mark_overlaps(fresh + edited)
-
-
-def _clashes(turn: Turn, edited: Turn) -> bool:
-    shared = min(turn.end_s, edited.end_s) - max(turn.start_s, edited.start_s)
-    return shared > 0.5 * (turn.end_s - turn.start_s)
+        fresh = Diarization(scene.speakers, turns)
+    else:
+        fresh = diarize(evidence.recording(store, scene), num_speakers=num_speakers)
+    heard = heard_again(scene, fresh, voices_found(store, scene))
+    remember_voices(store, scene, heard.turns, heard.found)
+    scene.turns = heard.turns
+    if not scene.voices:
+        scene.speakers = heard.speakers
 
 
 def draw_face(store: ProjectStore, project: Project, box_px: tuple[float, float, float, float]) -> Face:
@@ -160,4 +181,20 @@ def draw_face(store: ProjectStore, project: Project, box_px: tuple[float, float,
     scene.faces = sorted([*scene.faces, face], key=lambda other: other.box_px[0])
     scene.cast = [*scene.cast, CastMember(face_id=face.id)]
     store.save(project)
+    return face
+
+
+def redraw_face(
+    store: ProjectFiles, project: Project, face_id: str, box_px: tuple[float, float, float, float] | None = None
+) -> Face:
+    """Look again at a face that was moved by hand (to ``box_px``, None = where it is now): its landmarks are new; id,
+    name, colour, consent and cast stay. The caller saves. Raises NoFacesFound for a box outside the photo."""
+    from engine.analysis.faces import analyse_drawn_face
+
+    scene = project.scene
+    old = scene.face(face_id)
+    new, _ = analyse_drawn_face(evidence.photo_of(store, scene), box_px or old.box_px)
+    face = new.model_copy(update={"id": old.id, "name": old.name, "colour": old.colour, "consent": old.consent})
+    others = [other for other in scene.faces if other.id != face_id]
+    scene.faces = sorted([*others, face], key=lambda each: each.box_px[0])
     return face
