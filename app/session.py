@@ -1,4 +1,4 @@
-"""The open project of one running studio, shared by every browser window that looks at it."""
+"""One open project: its document, its history, and the analysis that runs on it; shared by every window on it."""
 
 import logging
 import threading
@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from app import projects, texts
-from app.costs import Costs
-from app.work import Work, WorkEnd, WorkKind, WorkView
+from app import texts
+from app.history import History
+from app.work import Work, WorkEnd, WorkView
 from engine.errors import ProjectBusy, StudioError
 from engine.jobs.events import RenderEvent
-from engine.project.document import Project, Scene
-from engine.project.store import PROJECT_NAME, ProjectStore
+from engine.project.document import Project, Scene, Take
+from engine.project.store import ProjectStore
 
 logger = logging.getLogger(__name__)
 
@@ -45,47 +45,31 @@ class SharedStore(ProjectStore):
             super().save(project)
 
 
-class Studio:
-    """One process, one open project, one piece of work at a time. ``version`` grows with everything windows show."""
+class OpenProject:
+    """A project held by this process. ``version`` grows with everything that windows show of it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.projects_folder = folder
-        self._switching = threading.RLock()
-        self._store: SharedStore | None = None
-        self._project = Project()
+    def __init__(self, store: SharedStore, greeting: str = "") -> None:
+        """Take over ``store``, which is closed again where its document cannot be opened. Raises ProjectDamaged."""
+        self.store = store
+        self._changing = threading.RLock()
         self._work: Work | None = None
         self._waiting: deque[Iterator[RenderEvent]] = deque()
+        self.history = History()
         self.version = 1
         self.notice = Notice("")
-        self.costs = Costs()
-
-    @classmethod
-    def start(cls, folder: Path, wanted: Path | None = None) -> "Studio":
-        """Open ``wanted`` (made if it is no project yet), or the project that was open last, or a new one.
-
-        A project that cannot be opened is left as it is, and a new one is opened instead. Raises WriteFailed when
-        not even that can be made.
-        """
-        studio = cls(folder)
-        chosen = wanted or projects.last_opened(folder)
         try:
-            if chosen is None:
-                studio.create(texts.NEW_TITLE.format(number=1))
-            elif (chosen / PROJECT_NAME).exists():
-                studio.open(chosen, texts.WELCOME_BACK)
-            else:
-                studio._hold(SharedStore.create(chosen, chosen.name))  # type: ignore[arg-type]
-        except StudioError as error:
-            if chosen is None:
-                raise
-            studio.create(texts.NEW_TITLE.format(number=len(projects.list_projects(folder)) + 1))
-            studio.tell(_joined(error.message, texts.NEW_INSTEAD), error.remedy, is_problem=True)
-        return studio
+            found = store.load()
+            self._project, remarks = store.recover(found)
+            if self._project != found:
+                store.save(self._project)
+        except BaseException:
+            store.close()
+            raise
+        self.tell(_joined(greeting.format(title=self._project.title), *remarks))
 
     @property
-    def store(self) -> SharedStore:
-        assert self._store is not None
-        return self._store
+    def folder(self) -> Path:
+        return self.store.folder
 
     @property
     def project(self) -> Project:
@@ -103,59 +87,80 @@ class Studio:
         self.notice = Notice(text, remedy, is_problem, self.notice.serial + 1)
         self.version += 1
 
-    def change(self, action: Action) -> None:
-        """Apply ``action`` and save, or change nothing. Raises what the action or the disk raises."""
-        with self._switching, self.store.lock:  # a change made in one project must not be saved into the next
-            if self._work and self._work.kind == "analysis":
-                raise ProjectBusy(texts.WORKING, texts.WORKING_REMEDY)
+    def change(self, action: Action, label: str = "", joins: bool = False) -> None:
+        """Apply ``action`` and save, or change nothing; ``label`` and ``joins``: see ``History.push``.
+
+        Raises what the action or the disk raises.
+        """
+        with self._changing, self.store.lock:
+            self._refuse_while_working()
+            before = self.project
             changed, said = action(self.project)
-            if said or changed != self._project:
+            if changed != before:
                 self._adopt(changed)
+                self.history.push(before.scene, label or texts.SOME_CHANGE, joins)
+            if said or changed != before:
                 self.tell(said)
 
-    def analyse(self, steps: Steps) -> None:
+    def undo(self) -> None:
+        """Take the last change back; takes stay. Says so when there is none."""
+        self._step(self.history.undo, texts.UNDONE, texts.NOTHING_TO_UNDO)
+
+    def redo(self) -> None:
+        self._step(self.history.redo, texts.REDONE, texts.NOTHING_TO_REDO)
+
+    def analyse(self, steps: Steps, label: str = "") -> None:
         """Start ``steps`` on a copy of the project; it takes the project's place when they end well.
 
         While another analysis runs, this one waits for it: photo and recording may be dropped at once.
         """
 
         def keep_at_the_end() -> Iterator[RenderEvent]:
-            project = self.project
+            before, project = self.project, self.project
             yield from steps(self.store, project)
             self._adopt(project)
+            self.history.push(before.scene, label or texts.SOME_CHANGE)
 
-        with self._switching:
-            if self._work and self._work.kind == "analysis":
+        with self._changing:
+            if self._work:
                 self._waiting.append(keep_at_the_end())
             else:
-                self._start("analysis", keep_at_the_end())
+                self._start(keep_at_the_end())
 
-    def render(self, steps: Steps) -> None:
-        """Start ``steps`` on the project itself: a render saves its take, with whatever was changed meanwhile."""
-        self._start("render", steps(self.store, self._project))
+    def put_take(self, take: Take) -> None:
+        """Keep a take that a render began or ended; one with the same id is replaced."""
+        with self.store.lock:
+            takes = self._project.scene.takes
+            places = [index for index, other in enumerate(takes) if other.id == take.id]
+            kept = [other for other in takes if other.id != take.id]
+            self._project.scene.takes = [*kept[: places[0]], take, *kept[places[0] :]] if places else [*takes, take]
+            self.store.save(self._project)
+            self.version += 1
+
+    def drop_take(self, take_id: str) -> None:
+        """Forget a take; its folder is the caller's to delete. Raises WriteFailed."""
+        with self.store.lock:
+            self._project.scene.takes = [take for take in self._project.scene.takes if take.id != take_id]
+            self.store.save(self._project)
+            self.version += 1
 
     def cancel(self) -> None:
-        """Ask the running work to stop, and forget what waits for it."""
-        with self._switching:
+        """Ask the running analysis to stop, and forget what waits for it."""
+        with self._changing:
             self._waiting.clear()
             if self._work:
                 self._work.cancel()
 
-    def open(self, folder: Path, greeting: str = texts.OPENED) -> None:
-        """Close this project and open another. Raises ProjectDamaged, ProjectBusy; this project then stays open."""
-        with self._switching:
-            self._refuse_while_working()
-            if self._store and folder.absolute() == self._store.folder:
-                return
-            remarks = self._hold(SharedStore.open(folder))  # type: ignore[arg-type]
-            self.tell(_joined(greeting.format(title=self._project.title), *remarks))
-
-    def create(self, title: str) -> None:
-        """Close this project and open a new one. Raises WriteFailed; this project then stays open."""
-        with self._switching:
-            self._refuse_while_working()
-            self._hold(SharedStore.create(projects.new_folder(self.projects_folder, title), title))  # type: ignore[arg-type]
-            self.tell(texts.CREATED.format(title=title))
+    def tell_end(self, end: WorkEnd, cancelled: str) -> None:
+        """Say how work on this project ended; ``cancelled``: what to say where it was stopped."""
+        if end.cancelled:
+            self.tell(cancelled)
+        elif isinstance(end.error, StudioError):
+            self.tell(end.error.message, end.error.remedy, is_problem=True)
+        elif end.error:
+            self.tell(texts.BUG, texts.BUG_REMEDY, is_problem=True)
+        else:
+            self.tell(end.remark)
 
     def close(self) -> None:
         """Stop what runs and let go of the project."""
@@ -163,63 +168,43 @@ class Studio:
         self.cancel()
         if work:
             work.join(10)
-        if self._store:
-            self._store.close()
+        self.store.close()
 
-    def _hold(self, store: SharedStore) -> list[str]:
-        try:
-            found = store.load()
-            project, remarks = store.recover(found)
-            if project != found:
-                store.save(project)
-        except BaseException:
-            store.close()
-            raise
-        if self._store:
-            self._store.close()
-        self._store, self._project = store, project
-        projects.remember(store.folder)
-        return remarks
+    def _step(self, step: Callable[[Scene], Scene | None], said: str, nothing: str) -> None:
+        with self._changing, self.store.lock:
+            self._refuse_while_working()
+            project = self.project
+            scene = step(project.scene)
+            if scene is None:
+                self.tell(nothing)
+                return
+            project.scene = scene
+            self._adopt(project)
+            self.tell(said)
 
     def _adopt(self, changed: Project) -> None:
-        """Save ``changed`` with the takes there are now, then make it the document, in place: a render holds it."""
+        """Save ``changed`` with the takes there are now, then make it the document."""
         with self.store.lock:
             changed.scene.takes = self._project.scene.takes
             self.store.save(changed)
-            self._project.title = changed.title
-            for field in Scene.model_fields:
-                if field != "takes":
-                    setattr(self._project.scene, field, getattr(changed.scene, field))
+            self._project = changed
             self.version += 1
 
-    def _start(self, kind: WorkKind, events: Iterator[RenderEvent]) -> None:
-        with self._switching:
-            self._refuse_while_working()
-            self._work = Work(kind, events, self._ended)
-            self.version += 1
-            self._work.start()
+    def _start(self, events: Iterator[RenderEvent]) -> None:
+        self._work = Work("analysis", events, self._ended)
+        self.version += 1
+        self._work.start()
 
     def _refuse_while_working(self) -> None:
         if self._work:
-            message = texts.RENDERING if self._work.kind == "render" else texts.WORKING
-            raise ProjectBusy(message, texts.WORKING_REMEDY)
+            raise ProjectBusy(texts.WORKING, texts.WORKING_REMEDY)
 
     def _ended(self, end: WorkEnd) -> None:
-        with self._switching:
+        with self._changing:
             self._work = None
-            self._tell_end(end)
+            self.tell_end(end, texts.ANALYSIS_CANCELLED)
             if self._waiting:
-                self._start("analysis", self._waiting.popleft())
-
-    def _tell_end(self, end: WorkEnd) -> None:
-        if end.cancelled:
-            self.tell(texts.RENDER_CANCELLED if end.kind == "render" else texts.ANALYSIS_CANCELLED)
-        elif isinstance(end.error, StudioError):
-            self.tell(end.error.message, end.error.remedy, is_problem=True)
-        elif end.error:
-            self.tell(texts.BUG, texts.BUG_REMEDY, is_problem=True)
-        else:
-            self.tell(end.remark)
+                self._start(self._waiting.popleft())
 
 
 def _joined(*sentences: str) -> str:

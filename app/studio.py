@@ -1,81 +1,119 @@
 """The page put together: its panels, and what refreshes them."""
 
+import hashlib
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
-from app import texts, theme
-from app.panels import cast, lively, media, render, top
+from app import api, texts, theme
+from app.desk import Desk, Desks
+from app.panels import board, lively, media, render, takes, top
 from app.presenters import html
-from app.session import Studio
-from app.watch import LOOK_EVERY_S, Page, Updates, shown_of_people, toast_once
-
-MAX_UPLOAD = "2gb"
+from app.server import MAX_UPLOAD_BYTES, app_options
+from app.watch import LOOK_EVERY_S, Page, Updates, toast_once
 
 
-def build_page(studio: Studio) -> gr.Blocks:
-    """The page of ``studio``; ``launch_options`` has what it must be launched with."""
+def build_page(desks: Desks) -> gr.Blocks:
+    """The page of ``desks``; ``launch_options`` has what it must be launched with."""
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as blocks:
-        page = Page(studio, gr.State(0), gr.State(""))
-        told, costs_seen = gr.State(0), gr.State(0)
-        top_panel = top.build()
-        media_panel = media.build()
-        cast_panel = cast.build(page)
-        lively_panel = lively.build()
-        render_panel = render.build()
-        for module, panel in (
-            (top, top_panel),
-            (media, media_panel),
-            (cast, cast_panel),
-            (lively, lively_panel),
-            (render, render_panel),
-        ):
-            module.wire(panel, page)  # type: ignore[attr-defined]
-
-        def refresh(told_serial: int, watched: str, newest: str) -> Updates:
-            _allow_files(blocks, studio)
-            project = studio.project
-            return {
-                **top.show(top_panel, studio, project),
-                **media.show(media_panel, studio, project),
-                **cast.show(cast_panel, studio, project),
-                **lively.show(lively_panel, studio, project),
-                **render.show(render_panel, studio, project, watched, newest),
-                told: toast_once(studio, told_serial),
-                page.people: shown_of_people(studio, project),
-            }
-
-        def look(seen: int, costs_shown: int) -> Updates:
-            work = studio.work
-            # Costs arrive by themselves: a full refresh would take away what somebody is just typing or marking.
-            news = studio.costs.serial != costs_shown
-            costs = render.show_costs(render_panel, studio, studio.project.scene) if news else {}
-            analysing = work is not None and work.kind == "analysis"
-            return {
-                page.seen: gr.skip() if seen == studio.version else studio.version,
-                media_panel.progress: html.progress(work) if work and analysing else "",
-                **render.show_work(render_panel, work),
-                **costs,
-                costs_seen: studio.costs.serial,
-            }
-
+        page = Page(desks, gr.State(""))
+        told, costs_seen, sent = gr.State(""), gr.State(-1), gr.State({})
+        panels: list[tuple[Any, Any]] = [(top, top.build()), (media, media.build())]
+        # Each step appears once there is something to do in it: the first screen asks for two files and no more.
+        with gr.Column(visible=False) as has_people:
+            panels.append((board, board.build()))
+        with gr.Row(visible=False, elem_classes="rt-halves") as has_plan:
+            with gr.Column(min_width=400):
+                panels.append((lively, lively.build()))
+            with gr.Column(min_width=400):
+                panels.append((render, render.build()))
+        with gr.Column(visible=False) as has_takes:
+            panels.append((takes, takes.build()))
+        for module, panel in panels:
+            module.wire(panel, page)
+        api.add(page)
+        by_module = dict(panels)
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        shown = [told, page.people, *_widgets(top_panel, media_panel, cast_panel, lively_panel, render_panel)]
-        page.seen.change(refresh, inputs=[told, render_panel.takes, render_panel.newest], outputs=shown, **quiet)
-        watched = [page.seen, costs_seen, media_panel.progress, render_panel.progress, render_panel.live]
-        watched += [render_panel.preview, render_panel.final, render_panel.costs]
-        gr.Timer(LOOK_EVERY_S).tick(look, inputs=[page.seen, costs_seen], outputs=watched, **quiet)
-        blocks.load(lambda: (studio.version, studio.notice.serial), outputs=[page.seen, told], **quiet)
-    _allow_files(blocks, studio)
-    return blocks.queue(default_concurrency_limit=8)
+
+        def refresh(request: gr.Request, told_mark: str, before: dict[int, str]) -> Updates:
+            desk = page.desk(request)
+            project = desk.current.project
+            mark = toast_once(desk.current, told_mark)
+            shown: Updates = {}
+            for module, panel in panels:
+                shown.update(module.show(panel, desk, project))
+            scene = project.scene
+            shown[has_people] = gr.Column(visible=scene.photo is not None or bool(scene.speakers))
+            shown[has_plan] = gr.Row(visible=bool(scene.faces and scene.turns) or bool(desk.jobs()))
+            shown[has_takes] = gr.Column(visible=any(take.status == "done" for take in scene.takes))
+            # After a refusal every widget goes back to what is saved; otherwise only what differs is sent.
+            fresh = news(shown, {} if desk.current.notice.is_problem and mark != told_mark else before)
+            return {**fresh, told: mark, sent: {**before, **{w._id: _print(value) for w, value in fresh.items()}}}
+
+        def look(request: gr.Request, seen: str, costs_shown: int) -> Updates:
+            """What runs, every moment; everything else only when something changed. Costs arrive by themselves: a full
+            refresh would take away what somebody is just typing."""
+            desk = page.desk(request)
+            shown: Updates = {
+                page.seen: gr.skip() if seen == desk.version else desk.version,
+                by_module[media].progress: _analysis(desk),
+                **render.show_queue(by_module[render], desk),
+                **takes.show_export(by_module[takes], desk),
+                costs_seen: desk.costs.serial,
+            }
+            if desk.errands.view("networks") or desk.costs.serial != costs_shown:
+                shown |= top.show_networks(by_module[top], desk) | top.show_machine(by_module[top])
+            if desk.costs.serial != costs_shown:
+                shown |= render.show_costs(by_module[render], desk, desk.current.project.scene)
+            return shown
+
+        def start(request: gr.Request) -> tuple[str, str]:
+            desk = page.desk(request)
+            return desk.version, f"{desk.current.folder.name} {desk.current.notice.serial}"
+
+        everything = [
+            sent,
+            told,
+            page.seen,
+            costs_seen,
+            has_people,
+            has_plan,
+            has_takes,
+            *_widgets(*(panel for _, panel in panels)),
+        ]
+        page.seen.change(refresh, inputs=[told, sent], outputs=everything, **quiet)
+        gr.Timer(LOOK_EVERY_S).tick(look, inputs=[page.seen, costs_seen], outputs=everything, **quiet)
+        blocks.load(start, outputs=[page.seen, told], **quiet)
+    return blocks.queue(default_concurrency_limit=16)
 
 
-def launch_options() -> dict[str, Any]:
+def news(shown: Updates, before: dict[int, str]) -> Updates:
+    """What a window does not show yet. ``before``: what it was sent last, by the widget's number. Places for files are
+    emptied each time: what was dropped there is in the project now."""
+    return {
+        widget: value
+        for widget, value in shown.items()
+        if isinstance(widget, gr.File) or before.get(widget._id) != _print(value)
+    }
+
+
+def _print(value: Any) -> str:
+    """Short, and the same for the same value or update."""
+    plain = value.constructor_args if isinstance(value, Block) else value
+    return hashlib.sha256(repr(plain).encode()).hexdigest()[:16]
+
+
+def launch_options(desks: Desks) -> dict[str, Any]:
     """What every launch of the page has in common."""
     return {
         "theme": theme.theme(),
         "css_paths": [theme.CSS],
-        "max_file_size": MAX_UPLOAD,
+        "head": theme.head(),
+        "favicon_path": theme.ICON,
+        "pwa": True,
+        "app_kwargs": app_options(desks),
+        "max_file_size": MAX_UPLOAD_BYTES,
         "footer_links": [],
         "ssr_mode": False,
         "show_error": False,
@@ -83,14 +121,13 @@ def launch_options() -> dict[str, Any]:
     }
 
 
-def _allow_files(blocks: gr.Blocks, studio: Studio) -> None:
-    """Only what the engine itself made for the open project is given out, never the files that were brought."""
-    folder = studio.store.folder
-    blocks.allowed_paths = [str(folder / "cache"), str(folder / "takes")]
+def _analysis(desk: Desk) -> str:
+    work = desk.current.work
+    return html.progress(work) if work else ""
 
 
 def _widgets(*panels: Any) -> list[Any]:
-    """Every widget of the panels' records, tuples included."""
+    """Every widget of the panels' records, tuples included; not the states that only one panel knows."""
     found: list[Any] = []
     for panel in panels:
         for value in vars(panel).values():

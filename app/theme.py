@@ -1,10 +1,16 @@
 """How the page looks: warm paper by day, ink by night, one accent; faces bring the other colours."""
 
+import json
 from pathlib import Path
 
 import gradio as gr
 
-CSS = Path(__file__).resolve().parent.parent / "assets" / "studio.css"
+from app import texts
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+CSS = ASSETS / "studio.css"
+ICON = ASSETS / "icon.png"
+SCRIPTS = ("rt-common.js", "rt-people.js", "rt-timeline.js", "rt-takes.js")
 
 EMBER = gr.themes.Color(
     "#fdf3ee", "#fae1d5", "#f4c2ac", "#ec9b7b", "#e2714a", "#cf4f25", "#bd4119", "#9c3415", "#7b2a13", "#5f2312",
@@ -62,3 +68,10 @@ def theme() -> gr.themes.Base:
         button_secondary_border_color_dark="*neutral_700",
         slider_color="*primary_500",
     )
+
+
+def head() -> str:
+    """The web components and their words, inside the page itself: nothing is fetched, wherever it is served."""
+    words = json.dumps(texts.COMPONENT_WORDS).replace("<", "\\u003c")
+    scripts = [f"window.roundtableWords = {words};", *((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS)]
+    return "".join(f"<script>{script}</script>" for script in scripts)

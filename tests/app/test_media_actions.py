@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from app.actions.media import bring_photo, bring_sound
-from app.session import Studio
+from app.session import OpenProject, SharedStore
 
 
 @pytest.fixture
 def studio(tmp_path):
-    studio = Studio.start(tmp_path / "projects")
+    studio = OpenProject(SharedStore.create(tmp_path / "project", "Talk"))
     yield studio
     studio.close()
 
 
-def wait(studio: Studio) -> None:
+def wait(studio: OpenProject) -> None:
     end_s = time.monotonic() + 120
     while studio.work:
         assert time.monotonic() < end_s, "the work did not end"
@@ -34,7 +34,7 @@ def piece(path: Path, start_s: float, end_s: float) -> Path:
     return path
 
 
-def bring(studio: Studio, *paths: Path) -> None:
+def bring(studio: OpenProject, *paths: Path) -> None:
     studio.analyse(lambda store, project: bring_sound(store, project, paths, None))
     wait(studio)
 
