@@ -1,5 +1,6 @@
 """`check` and `evaluate`: judge one video, or run the benchmark for conversations on a folder of videos."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,8 @@ from engine.errors import StudioError
 from engine.jobs.events import StageProgress
 
 check_app = typer.Typer(rich_markup_mode=None)
+evaluate_app = typer.Typer(rich_markup_mode=None, help="The paper's benchmark for conversations: run it, extend it.")
+check_app.add_typer(evaluate_app, name="evaluate")
 console = Console(stderr=True)
 
 
@@ -74,3 +77,43 @@ def named(entry: str) -> tuple[str, Path]:
     if not (name and separator and path):
         raise StudioError(f"--voices {entry} is not NAME=FILE.", 'Write it like --voices "Ada=ada.wav".')
     return name, Path(path)
+
+
+@evaluate_app.callback(invoke_without_command=True)
+def evaluate(
+    context: typer.Context,
+    benchmark: Annotated[str, typer.Option(help="interactiveeyes is the one there is.")] = "interactiveeyes",
+    videos: Annotated[Path | None, typer.Option(help="Folder of videos, named as in the annotations.")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="Who speaks when: the published JSON, or ours.")] = None,
+    real: Annotated[Path | None, typer.Option(help="Folder of the real videos, for FID and FVD.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON here.")] = None,
+) -> None:
+    """Interactivity, weighted sync and identity of a folder of videos, beside the paper's rows."""
+    if context.invoked_subcommand:
+        return
+    from engine.jobs.evaluate_folder import BenchmarkOrder, evaluate_folder, rows_of
+    from engine.project.atomic import write_bytes
+
+    if benchmark != "interactiveeyes":
+        raise StudioError(f"There is no benchmark {benchmark!r}.", "Use --benchmark interactiveeyes.")
+    if videos is None or annotations is None:
+        raise StudioError("The benchmark needs --videos and --annotations.", "See engine/evaluation/CALIBRATION.md.")
+    figures = shown(evaluate_folder(BenchmarkOrder(videos, annotations, real)))
+    for row in rows_of(figures):
+        typer.echo(row)
+    if out:
+        write_bytes(out, json.dumps(figures.to_json(), indent=2).encode())
+
+
+@evaluate_app.command("make-benchmark")
+def make_benchmark(
+    videos: Annotated[Path, typer.Argument(help="Folder of videos of two people talking.")],
+    out: Annotated[Path, typer.Option(help="Folder for the benchmark.")],
+) -> None:
+    """Turn videos of two people into benchmark form: first frame, one voice each, who speaks when."""
+    from engine.jobs.make_benchmark import make_benchmark
+
+    made = shown(make_benchmark(videos, out))
+    for name, why in made.left_out:
+        typer.echo(f"left out: {name!r}: {why}")
+    typer.echo(f"{len(made.kept)} of {len(made.kept) + len(made.left_out)} videos are in {out}")

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ class Base:
 
     def frames(self, first: int, last: int) -> list[Frame]:
         facts = look_at(video_of(self.store, self.take))
-        return [frame.copy() for index, frame in enumerate(frames_of(facts)) if first <= index < last]
+        return list(islice(frames_of(facts), first, last))
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def sound_animatic(bench: Bench, rng: np.random.Generator) -> Outcome:
 def sound_again(bench: Bench, rng: np.random.Generator) -> Outcome:
     """A sound animatic that went through another encoder setting: followed anew from its first to its last frame."""
     base, _ = bench.pair(rng)
-    first, last = _part(rng, base.watched.num_frames, 4.0, 6.0)
+    first, last = _part(rng, base.watched.num_frames, 3.5, 4.5)
     watched = _encoded(rng, iter(base.frames(first, last)), base.known)
     return _judged(watched, base.expected.between(first / RATE, last / RATE))
 
@@ -210,13 +211,13 @@ def driven_listener(bench: Bench, rng: np.random.Generator) -> Outcome:
 
 
 def frozen_face(bench: Bench, rng: np.random.Generator) -> Outcome:
-    base, person, (first, last), when = _somebody(bench, rng, 0.8, 2.5)
+    base, person, (first, last), when = _somebody(bench, rng, 0.8, 2.4)
     frames = check_faults.frozen(base.frames(first, last), person.box_px, when)
     return _found(_one_person(rng, base, person, (first, last), frames), {"freeze"})
 
 
 def replaced_face(bench: Bench, rng: np.random.Generator) -> Outcome:
-    base, person, (first, last), when = _somebody(bench, rng, 1.5, 3.0)
+    base, person, (first, last), when = _somebody(bench, rng, 1.5, 2.6)
     donor = bench.donor(rng, base.store.folder.name)
     frames = base.frames(first, last)
     mesher, points = default_analyser().mesher, [person.points_px]
@@ -228,7 +229,7 @@ def replaced_face(bench: Bench, rng: np.random.Generator) -> Outcome:
 
 
 def shifted_colours(bench: Bench, rng: np.random.Generator) -> Outcome:
-    base, _, (first, last), when = _somebody(bench, rng, 1.2, 3.0)
+    base, _, (first, last), when = _somebody(bench, rng, 1.2, 2.6)
     direction = rng.normal(size=3)
     shift = (direction / np.linalg.norm(direction) * rng.uniform(4.5, 10.0)).astype(np.float32)
     tinted = check_faults.tinted(base.frames(first, last), shift, when)
@@ -276,7 +277,7 @@ def _somebody(
     """A base, one of its people, a part of it, and a stretch inside that part."""
     base, _ = bench.pair(rng)
     person = base.known[int(rng.integers(len(base.known)))]
-    first, last = _part(rng, base.watched.num_frames, 4.0, 4.5)
+    first, last = _part(rng, base.watched.num_frames, most_s + 0.7, most_s + 0.9)
     length = round(rng.uniform(least_s, most_s) * RATE)
     start = int(rng.integers(5, last - first - length - 2))
     return base, person, (first, last), Stretch(start, start + length)

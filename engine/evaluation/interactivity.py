@@ -1,11 +1,12 @@
 """How alive listeners are: the motion of eyes and brows while others speak (AnyTalker, arXiv 2511.23475, eq. 5 and 6).
 
 Protocol of the paper's benchmark: a square crop follows a face detector's box, its centre smoothed and kept from
-jumping; landmarks are counted in a 224 px crop; a face that jumps by more than 10 px is frozen. The paper's 22 points
-of InsightFace's 106 are taken from the dense mesh at the same places, and every face is normalised, however small.
+jumping; landmarks are counted in a 224 px crop; a face that jumps by more than 10 px is frozen until it moves by less.
+The paper's 22 points of InsightFace's 106 are taken from the dense mesh at the same places, and every face is
+normalised, however small.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,18 +43,22 @@ def face_boxes(frames: Iterable[NDArray[np.uint8]], points_px: NDArray[np.float3
     return boxes
 
 
-def motion(points_px: NDArray[np.float32], boxes_px: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(F − 1,) mean motion of eyes and brows from frame to frame, px in the crop; one face: (F, 478, 3) and (F, 4)."""
+def motion(
+    points_px: NDArray[np.float32], boxes_px: NDArray[np.float64], chosen: Sequence[int] = POINTS
+) -> NDArray[np.float64]:
+    """(F - 1,) mean motion of eyes and brows from frame to frame, px in the crop; one face: (F, N, 2 or 3) and (F, 4).
+
+    ``chosen``: which of the N points are eyes and brows; all of them decide whether a face jumps.
+    """
     side = float((boxes_px[:, 2:] - boxes_px[:, :2]).max())
     corner = _steady_centres((boxes_px[:, :2] + boxes_px[:, 2:]) / 2) - side / 2
     aligned = (points_px[..., :2] - corner[:, None]) * CROP_PX / side
-    stable = aligned[0]
     steps = np.zeros(len(aligned) - 1)
-    for index, face in enumerate(aligned[1:]):
-        if np.linalg.norm(face - stable, axis=1).mean() > OUTLIER_PX:
-            continue  # frozen: the face stays where it was
-        steps[index] = np.linalg.norm(face[list(POINTS)] - stable[list(POINTS)], axis=1).mean()
-        stable = face
+    moves = np.linalg.norm(np.diff(aligned, axis=0), axis=-1)
+    jumps = moves.mean(axis=1) > OUTLIER_PX
+    # Frozen until the face moves by less again: neither the jump counts, nor the step out of it.
+    counted = ~jumps & ~np.concatenate([[False], jumps[:-1]])
+    steps[counted] = moves[counted][:, list(chosen)].mean(axis=1)
     return steps
 
 
@@ -66,13 +71,18 @@ def _steady_centres(centres: NDArray[np.float64]) -> NDArray[np.float64]:
     return smoothed
 
 
-def interactivity(points_px: NDArray[np.float32], boxes_px: NDArray[np.float64], listening: NDArray[np.bool_]) -> float:
-    """Mean motion over all listening frames: (F, people, 478, 3), (F, people, 4) and (F, people).
+def interactivity(
+    points_px: NDArray[np.float32],
+    boxes_px: NDArray[np.float64],
+    listening: NDArray[np.bool_],
+    chosen: Sequence[int] = POINTS,
+) -> float:
+    """Mean motion over all listening frames: (F, people, N, 2 or 3), (F, people, 4) and (F, people).
 
     Raises ValueError when nobody listens.
     """
     people = range(points_px.shape[1])
-    steps = np.stack([motion(points_px[:, person], boxes_px[:, person]) for person in people], axis=1)
+    steps = np.stack([motion(points_px[:, person], boxes_px[:, person], chosen) for person in people], axis=1)
     if not listening[1:].any():
         raise ValueError("nobody listens in this video")
     return float(steps[listening[1:]].mean())

@@ -147,3 +147,22 @@ def _left_to_right(found: FoundFaces) -> list[tuple[list[Floats | None], list[Fl
 
 def _speaks(at_s: float, speaking: Mapping[str, Sequence[Span]] | None, side: str) -> bool:
     return any(start <= at_s <= end for start, end in (speaking or {}).get(side, ()))
+
+
+def curves_of(found: FoundFaces) -> tuple[NDArray[np.float32], Floats, NDArray[np.bool_]]:
+    """The same findings as the paper's definition takes them: points (F, 2, 106, 2), boxes (F, 2, 4), seen (F,).
+
+    Where not exactly two faces were found the last ones are held, and the frame is marked as not seen.
+    """
+    points, boxes, seen = [], [], []
+    for pair in _left_to_right(found):
+        seen.append(pair is not None)
+        if pair is not None:
+            points.append(np.stack(pair[1]))
+            boxes.append(
+                np.stack([b for b in pair[0] if b is not None]) if all(b is not None for b in pair[0]) else boxes[-1]
+            )
+        else:
+            points.append(points[-1])
+            boxes.append(boxes[-1])
+    return np.stack(points).astype(np.float32), np.stack(boxes), np.array(seen)
