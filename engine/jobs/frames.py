@@ -10,6 +10,7 @@ from engine.jobs.animate import Frame, animate
 from engine.jobs.events import RenderEvent, StageProgress
 from engine.jobs.scene_plan import ScenePlan, plan_scene
 from engine.jobs.window_store import windows_of
+from engine.media.formats import H264, VideoFormat
 from engine.project.document import RenderSettings, Scene, Take, TakeKind
 from engine.project.store import ProjectFiles
 
@@ -85,6 +86,7 @@ class Footage:
     sound_scene: Scene
     sound_range_s: tuple[float, float] | None
     forget: Callable[[], None]
+    format: VideoFormat = H264
 
     def range_s(self, num_frames: int) -> tuple[float, float]:
         """The part of the recording under the first ``num_frames`` frames."""

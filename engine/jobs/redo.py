@@ -5,19 +5,21 @@ import hashlib
 import json
 import re
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import __version__
 from engine.errors import ProjectDamaged, StudioError
-from engine.jobs.animate import Frame, animate
+from engine.jobs.animate import Frame, animate, passing, performances_of
 from engine.jobs.events import RenderEvent, StageProgress
 from engine.jobs.frames import Footage, Frames, Overlay, planned
 from engine.jobs.job import JOB_NAME
 from engine.jobs.scene_plan import ScenePlan, frame_for
 from engine.jobs.window_store import windows_of
+from engine.media.formats import H264
 from engine.media.frames import VideoInside, frames_of, look_into
 from engine.project.document import RenderSettings, Scene, Take, TakeKind
 from engine.project.store import ProjectFiles
@@ -25,6 +27,8 @@ from engine.project.takes import TakeRecord, read_take
 
 BLEND_S = 0.3
 MIN_REDO_S = 0.2
+FINER = replace(H264, video_arguments=("-preset", "veryfast", "-crf", "12", "-profile:v", "high"))
+"""Old pictures are compressed once more: at the usual quality one would see it after a few redos of redos."""
 MAX_SEED = 2**32 - 1
 
 
@@ -65,7 +69,7 @@ def redone_footage(files: ProjectFiles, plan: ScenePlan, take: Take, num_gpus: i
     num_frames = min(inside.num_frames, plan.num_frames)
     rate, start_s = plan.settings.frame_rate, plan.range_s[0]
     renewed = Renewed.of(take.redo_range_s or plan.range_s, start_s, rate, num_frames)
-    redo = _Redo(files, plan, take, video, inside, renewed, num_gpus)
+    redo = _Redo(files, plan, take, old, video, inside, renewed, num_gpus)
     whole = num_frames == plan.num_frames
     return Footage(
         redo.frames(),
@@ -75,6 +79,7 @@ def redone_footage(files: ProjectFiles, plan: ScenePlan, take: Take, num_gpus: i
         old.scene,  # gains and all: everything but the pictures of the part is the old take's
         plan.settings.range_s if whole else (start_s, start_s + num_frames / rate),
         lambda: windows_of(files, redo.renewed_take()).clear(),
+        FINER,
     )
 
 
@@ -101,12 +106,19 @@ class Renewed:
         into, out = (index - self.first + 1) / (self.rise + 1), (self.end - index) / (self.fall + 1)
         return min(1.0, into if self.rise else 1.0, out if self.fall else 1.0)
 
+    def eased(self, num_frames: int) -> NDArray[np.float32]:
+        """(num_frames,) the shares of all frames, rising and falling without a jolt; 0 outside."""
+        shares = np.zeros(num_frames, np.float32)
+        shares[self.first : self.end] = [self.share(index) for index in range(self.first, self.end)]
+        return shares * shares * (3 - 2 * shares)
+
 
 @dataclass(frozen=True)
 class _Redo:
     files: ProjectFiles
     plan: ScenePlan
     take: Take
+    old: TakeRecord
     video: Path
     inside: VideoInside
     renewed: Renewed
@@ -125,7 +137,9 @@ class _Redo:
                         yield made
                         continue
                     before = held[index - renewed.first] if index - renewed.first < len(held) else next(old)
-                    yield _blended(before, overlay.drawn(made, index), renewed.share(index))
+                    # Faces that move over by themselves need no more than that new grain does not appear at once.
+                    share = min(1.0, renewed.share(index) * (3 if self.old_is_known else 1))
+                    yield _blended(before, overlay.drawn(made, index), share)
                     index += 1
             yield from old
 
@@ -139,9 +153,23 @@ class _Redo:
     def _animated(self) -> Frames:
         # Everybody performs the whole take, so that they come from somewhere and go on; only the part is drawn.
         indexes = range(self.renewed.first, self.renewed.end)
-        for done, frame in enumerate(animate(self.plan, indexes), 1):
+        performances = performances_of(self.plan)
+        if self.old_is_known:
+            then = yield from planned(self.files, self.old.scene, self.old.take.settings)
+            shares = self.renewed.eased(self.plan.num_frames)
+            pairs = zip(performances_of(then), performances, strict=True)
+            performances = [passing(old, new, shares) for old, new in pairs]
+        for done, frame in enumerate(animate(self.plan, indexes, performances), 1):
             yield frame
             yield StageProgress("render", "Rendering", done, len(indexes))
+
+    @property
+    def old_is_known(self) -> bool:
+        """Whether what the faces of the old take do can be worked out: they then move over to the new, instead of two
+        pictures being seen through each other."""
+        take = self.old.take
+        same_faces = [face.id for face in self.old.scene.faces] == [face.id for face in self.plan.scene.faces]
+        return take.settings.kind is TakeKind.ANIMATIC and same_faces and not take.redo_of and _is_ours(take)
 
     def _diffused(self, held: list[Frame]) -> Frames:
         from engine.jobs.diffuse import diffuse
@@ -176,6 +204,10 @@ class _Redo:
             return 0
         most = min(self.plan.settings.overlap, self.renewed.rise, (self.renewed.end - self.renewed.first) // 2)
         return 4 * ((max(1, most) - 1) // 4) + 1
+
+
+def _is_ours(take: Take) -> bool:
+    return take.engine_version == __version__
 
 
 def _exactly(frames: Frames, num_frames: int) -> Frames:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine import __version__
@@ -22,7 +22,7 @@ from engine.jobs.frames import Footage, plain_footage, planned, take_cues
 from engine.jobs.scene_plan import ScenePlan
 from engine.media.limits import MIN_RECORDING_S
 from engine.media.remux import copy_video
-from engine.media.write import VideoWriter
+from engine.media.write import Encoding, VideoWriter
 from engine.project.atomic import PART_SUFFIX, whole_file
 from engine.project.document import Part, Project, RenderSettings, Scene, Take, TakeKind, TakeStatus
 from engine.project.store import ProjectFiles, ProjectStore
@@ -163,10 +163,9 @@ class _Rendering:
         self, plan: ScenePlan, footage: Footage, video: Path, sound: Path
     ) -> Generator[RenderEvent, None, int]:
         """Writes the video, with the whole sound; how many frames it has."""
-        encoding = marked_encoding(self.files.folder.name, __version__, self.take.model)
         index = 0
         with (
-            VideoWriter(video, plan.framing.size, plan.settings.frame_rate, sound, encoding) as writer,
+            VideoWriter(video, plan.framing.size, plan.settings.frame_rate, sound, self._encoding(footage)) as writer,
             ThreadPoolExecutor(max_workers=1) as behind,  # one frame is written while the next one is drawn
             closing(footage.frames) as steps,
         ):
@@ -189,9 +188,12 @@ class _Rendering:
 
     def _cut_sound(self, footage: Footage, num_frames: int, video: Path) -> None:
         """The sound of a video that was stopped ends with its pictures."""
-        encoding = marked_encoding(self.files.folder.name, __version__, self.take.model)
         with _sound_of(self.files, footage.sound_scene, footage.range_s(num_frames), video.parent) as sound:
-            copy_video(video, video, encoding, sound)
+            copy_video(video, video, self._encoding(footage), sound)
+
+    def _encoding(self, footage: Footage) -> Encoding:
+        encoding = marked_encoding(self.files.folder.name, __version__, self.take.model)
+        return replace(encoding, format=footage.format)
 
 
 def _nothing_to_keep() -> RenderCancelled:
