@@ -15,12 +15,17 @@ from engine.project.atomic import whole_file
 MIME_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime"}
 """The video files that can carry credentials, of those that are exported: WebM has no place for them."""
 
-_SETTINGS = {
+_SETTINGS: dict[str, dict[str, Any]] = {
     # A photo may name an address where its own credentials lie: it is not asked, and neither is any issuer or clock.
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
     # A thumbnail of the photo would show what the export's shape leaves out.
     "builder": {"thumbnail": {"enabled": False}},
+    "core": {"backing_store_memory_threshold_in_mb": 16},
 }
+
+_LARGE_BYTES = 256 * 1024**2
+_LARGE_CORE = {**_SETTINGS["core"], "merkle_tree_chunk_size_in_kb": 1024}
+"""The library holds a whole video in memory to hash it at once; a large one is hashed in parts, in 20 MB of memory."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ def sign_video(source: Path, target: Path, credentials: Credentials, identity: I
 
     kept = [each for each in credentials.ingredients if each.mime_type in c2pa.Builder.get_supported_mime_types()]
     info = c2pa.C2paSignerInfo(identity.algorithm.encode(), identity.chain_pem, identity.key_pem, None)
-    context = c2pa.Context(c2pa.Settings.from_dict(_SETTINGS))
+    core = _LARGE_CORE if source.stat().st_size > _LARGE_BYTES else _SETTINGS["core"]
+    context = c2pa.Context(c2pa.Settings.from_dict({**_SETTINGS, "core": core}))
     with whole_file(target) as part, source.open("rb") as unsigned, part.open("w+b") as file:
         out = _Remembering(file)
         try:

@@ -80,8 +80,12 @@ def test_a_signed_video_holds_and_still_is_all_it_was(tmp_path, format_name, suf
         assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_a_changed_video_does_not_hold(tmp_path):
+@pytest.mark.parametrize("large", [False, True])
+def test_a_changed_video_does_not_hold(tmp_path, monkeypatch, large):
+    if large:
+        monkeypatch.setattr("engine.compositing.credentials._LARGE_BYTES", 0)
     signed = sign_video(video(tmp_path / "a.mp4"), tmp_path / "b.mp4", Credentials("t", "1", "m"), identity())
+    assert read_credentials(signed)["validation_state"] == "Valid"
     content = bytearray(signed.read_bytes())
     content[content.rindex(b"mdat") + 40] ^= 1
     signed.write_bytes(content)
