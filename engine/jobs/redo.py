@@ -137,9 +137,7 @@ class _Redo:
                         yield made
                         continue
                     before = held[index - renewed.first] if index - renewed.first < len(held) else next(old)
-                    # Faces that move over by themselves need no more than that new grain does not appear at once.
-                    share = min(1.0, renewed.share(index) * (3 if self.old_is_known else 1))
-                    yield _blended(before, overlay.drawn(made, index), share)
+                    yield _blended(before, overlay.drawn(made, index), renewed.share(index))
                     index += 1
             yield from old
 
@@ -165,8 +163,8 @@ class _Redo:
 
     @property
     def old_is_known(self) -> bool:
-        """Whether what the faces of the old take do can be worked out: they then move over to the new, instead of two
-        pictures being seen through each other."""
+        """Whether what the faces of the old take do can be worked out: they then move over to the new, and the two
+        pictures that are blended show nearly the same."""
         take = self.old.take
         same_faces = [face.id for face in self.old.scene.faces] == [face.id for face in self.plan.scene.faces]
         return take.settings.kind is TakeKind.ANIMATIC and same_faces and not take.redo_of and _is_ours(take)

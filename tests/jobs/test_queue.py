@@ -218,6 +218,20 @@ def test_the_order_can_be_changed_and_jobs_doubled_and_removed(desk: Desk) -> No
     assert b not in [view.id for view in desk.queue.jobs()]
 
 
+def test_a_turn_of_a_take_is_redone_through_the_queue(desk: Desk) -> None:
+    whole = desk.add(SHORT)
+    desk.until_status(whole, "done")
+    scene, order = scene_of(desk.one), JobOrder(redo_of=desk.view(whole).take_id, redo_range_s=(0.4, 0.8))
+    redo = desk.queue.add(desk.one, scene, RenderSettings(height=480), order)
+    assert desk.view(redo).range_s == (0.4, 0.8)
+    desk.until_status(redo, "done")
+    take = desk.take(redo)
+    assert (take.redo_of, take.redo_range_s, take.duration_s) == (order.redo_of, (0.4, 0.8), 1.0)
+    assert (take.settings.height, take.settings.seed) == (SHORT.height, SHORT.seed + 1)
+    with pytest.raises(StudioError, match="is gone"):
+        desk.queue.add(desk.one, scene, SHORT, JobOrder(redo_of="nobody"))
+
+
 def test_a_project_whose_folder_is_gone_fails_in_words(
     desk: Desk, copied: Callable[[Path], Path], tmp_path: Path
 ) -> None:
