@@ -289,6 +289,15 @@ def demo(
     typer.echo(f"Done: {written[0]}")
 
 
+@app.command()
+def messages() -> None:
+    """List every message that Roundtable can give: what happened, and what to do."""
+    from engine.messages import all_messages, listed
+
+    for line in listed(all_messages()):
+        typer.echo(line)
+
+
 def main() -> None:
     try:
         app()

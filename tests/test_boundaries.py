@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 ORDER = (
-    "errors", "carriers", "project", "media", "analysis", "demo", "cast", "animatic", "dit", "compositing",
+    "errors", "messages", "carriers", "project", "media", "analysis", "demo", "cast", "animatic", "dit", "compositing",
     "evaluation", "jobs", "training", "bench", "check_cli", "export_cli", "cli", "__main__",
 )  # fmt: skip
 """A part of the engine imports only from itself and from what stands before it."""
