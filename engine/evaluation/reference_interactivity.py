@@ -154,15 +154,11 @@ def curves_of(found: FoundFaces) -> tuple[NDArray[np.float32], Floats, NDArray[n
 
     Where not exactly two faces were found the last ones are held, and the frame is marked as not seen.
     """
-    points, boxes, seen = [], [], []
-    for pair in _left_to_right(found):
-        seen.append(pair is not None)
-        if pair is not None:
-            points.append(np.stack(pair[1]))
-            boxes.append(
-                np.stack([b for b in pair[0] if b is not None]) if all(b is not None for b in pair[0]) else boxes[-1]
-            )
-        else:
-            points.append(points[-1])
-            boxes.append(boxes[-1])
-    return np.stack(points).astype(np.float32), np.stack(boxes), np.array(seen)
+    points: list[Floats] = []
+    boxes: list[Floats] = []
+    frames = _left_to_right(found)
+    for pair in frames:
+        both = [] if pair is None else [box for box in pair[0] if box is not None]
+        points.append(points[-1] if pair is None else np.stack(pair[1]))
+        boxes.append(np.stack(both) if len(both) == 2 else boxes[-1])
+    return np.stack(points).astype(np.float32), np.stack(boxes), np.array([pair is not None for pair in frames])

@@ -92,7 +92,7 @@ def _is_uneven(container: Any, stream: Any) -> bool:
     times = sorted(p.pts for p in islice(container.demux(stream), _LOOKED_AT_PACKETS) if p.pts is not None)
     gaps = np.diff(times)
     gaps = gaps[gaps > 0]
-    return len(gaps) > 2 and float(gaps.max()) > 1.6 * float(np.median(gaps))
+    return len(gaps) > 2 and float(gaps.max()) > 1.6 * float(gaps.min())
 
 
 def frames_of(facts: VideoFacts, start_s: float = 0.0) -> Iterator[Frame]:
