@@ -14,7 +14,6 @@ Plain = dict[str, Any]
 Upgrade = Callable[[Plain], Plain]
 
 
-
 def _from_1(document: Plain) -> Plain:
     """Version 2 adds consent, lip strength of the scene, preview range, export and redone takes: all have defaults."""
     return document
