@@ -18,6 +18,9 @@ MAX_BYTES, MAX_VIDEOS, MAX_SPANS, MAX_S = 20_000_000, 10_000, 2_000, 3600.0
 FRAMES_OF_TIMECODE = 30
 REMEDY = 'Write {"interact_1": {"left": [[0.0, 4.16]], "right": [[4.5, 8.0]]}, …}.'
 
+MEASURED = ("interactivity", "sync_r", "identity")
+MAX_ROWS = 40  # more videos are found in the JSON
+
 Span = tuple[float, float]
 
 PUBLISHED = (
@@ -68,7 +71,7 @@ class Figures:
         return float(np.mean(values)) if values else None
 
     def to_json(self) -> dict[str, Any]:
-        means = {figure: self.mean(figure) for figure in ("interactivity", "sync_r", "identity")}
+        means = {figure: self.mean(figure) for figure in MEASURED}
         return {**means, **vars(self), "videos": [vars(video) for video in self.videos]}
 
 
@@ -141,8 +144,10 @@ def rows_of(figures: Figures) -> list[str]:
     rows = [
         f"{len(figures.videos)} of {total} videos measured with {figures.measured_by}.",
         f"{'':<30} {'Interactivity':>13} {'Sync-C*':>8} {'sync r*':>8} {'ID':>6} {'FID':>8} {'FVD':>8}",
-        _row("these videos", figures.mean("interactivity"), None, figures),
+        _row("these videos, mean", *(figures.mean(name) for name in MEASURED), figures.fid, figures.fvd),
     ]
+    if len(figures.videos) <= MAX_ROWS:
+        rows += [_row(f"  {v.name[:26]}", v.interactivity, v.sync_r, v.identity) for v in figures.videos]
     rows += [f"{name:<30} {a:>13.2f} {b:>8.2f} {'':>8} {'':>6} {'':>8} {c:>8.2f}" for name, a, b, c in PUBLISHED]
     rows.append("Rows below the first: Table 2 of arXiv 2511.23475, with InsightFace's points and SyncNet.")
     rows += [f"{figure} was not measured: {why}" for figure, why in figures.not_measured]
@@ -152,10 +157,11 @@ def rows_of(figures: Figures) -> list[str]:
     return rows
 
 
-def _row(name: str, interactivity: float | None, sync_c: float | None, figures: Figures) -> str:
-    cells = [(interactivity, 13, 2), (sync_c, 8, 2), (figures.mean("sync_r"), 8, 2), (figures.mean("identity"), 6, 2)]
-    cells += [(figures.fid, 8, 2), (figures.fvd, 8, 2)]
-    return f"{name:<30} " + " ".join(f"{'-':>{w}}" if v is None else f"{v:>{w}.{d}f}" for v, w, d in cells)
+def _row(name: str, *values: float | None) -> str:
+    """``values``: interactivity, sync_r, identity, and FID and FVD where they are of a whole folder."""
+    interactivity, *others = values
+    cells = list(zip((interactivity, None, *others, None, None), (13, 8, 8, 6, 8, 8), strict=False))
+    return f"{name:<30} " + " ".join(f"{'-':>{width}}" if v is None else f"{v:>{width}.2f}" for v, width in cells)
 
 
 def weighted(values: Sequence[tuple[float, float]]) -> float | None:

@@ -155,15 +155,20 @@ def wrong_mouths(mouths: Mouths, voice: Voice, turn: SpokenTurn) -> list[Finding
 
 def delay(mouths: Mouths, person: PersonCurves, voice: Voice) -> Finding:
     """Is the mouth late or early, over everything this person says?"""
-    limits = mouths.limits
+    limits, rate = mouths.limits, mouths.watched.frame_rate
     where = in_spans(voice.spans_s, mouths.watched.at_s, 0.6)
-    loud = mouths.loud[voice.speaker_id]
-    sync = sync_of(mouths.openings[person.face_id][where], loud[where], mouths.max_lag)
-    if not loud.any() or person.seen[where].mean() < MIN_SEEN or sync.r < limits.delay_sure_r or where.sum() < 25:
+    opening, loud = mouths.openings[person.face_id][where], mouths.loud[voice.speaker_id][where]
+    reach = round(limits.delay_reach_s * rate)
+    sync, in_time = sync_of(opening, loud, reach), sync_of(opening, loud, 0)
+    spoken_s = in_spans(voice.spans_s, mouths.watched.at_s).sum() / rate
+    sure = loud.any() and sync.r >= limits.delay_sure_r and abs(sync.lag_frames) < reach - 0.5
+    if not sure or person.seen[where].mean() < MIN_SEEN or spoken_s < limits.delay_min_s:
         sentence = f"Whether {person.name}'s lips are late could not be judged."
         return Finding(kind="delay", verdict="unknown", sentence=sentence)
-    late_ms = 1000 * sync.lag_frames / mouths.watched.frame_rate
+    late_ms = 1000 * sync.lag_frames / rate
     verdict = _above(abs(late_ms), limits.delay_look_ms, limits.delay_redo_ms)
+    if sync.r - in_time.r < limits.delay_gain_r:
+        verdict = "good"  # no better than in time
     how = f"{abs(late_ms):.0f} ms {'late' if late_ms > 0 else 'early'}"
     sentence = f"{person.name}'s lips are in time." if verdict == "good" else f"{person.name}'s lips are {how}."
     return Finding(

@@ -16,6 +16,9 @@ class Thresholds:
     delay_look_ms: float = 75.0
     delay_redo_ms: float = 160.0
     delay_sure_r: float = 0.35  # below this the lag means nothing
+    delay_min_s: float = 1.5  # of speech
+    delay_reach_s: float = 0.36
+    delay_gain_r: float = 0.03  # that the lag adds to the correlation in time
     same_sound_r: float = 0.6  # the video's own sound against all voices together
     sound_late_ms: float = 40.0
     # root mean square of the speech-quick part of the opening
