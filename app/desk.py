@@ -12,6 +12,7 @@ from app.session import OpenProject, SharedStore
 from engine.errors import ProjectBusy, ProjectDamaged, StudioError
 from engine.jobs.job_view import JobOrder, JobView
 from engine.jobs.queue import RenderQueue
+from engine.project.archive import free_folder
 from engine.project.document import RenderSettings, Scene, Take
 from engine.project.store import PROJECT_NAME
 
@@ -93,7 +94,7 @@ class Desk:
     def create(self, title: str) -> OpenProject:
         """Put a new project on the desk. Raises WriteFailed; what lay there then stays."""
         with self._opening:
-            store = SharedStore.create(projects.new_folder(self.folder, title), title)
+            store = SharedStore.create(free_folder(self.folder, title), title)
             return self._show(self._hold(store, texts.CREATED))  # type: ignore[arg-type]
 
     def get(self, folder: Path, greeting: str = "") -> OpenProject:

@@ -4,7 +4,6 @@ Whatever a browser sends is hostile: names are looked up in a table, arguments a
 signature, and each function checks that what it is told to change is there.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -20,7 +19,7 @@ from app.history import label_of
 from engine.errors import StudioError
 from engine.jobs.job_view import JobOrder
 from engine.project.document import Project, Take
-from engine.project.takes import read_take
+from engine.project.takes import read_take, remove_take
 
 REDO_ROOM_S = 0.4
 """Before and after a turn that is made again: mouths open before the voice and close after it."""
@@ -93,7 +92,7 @@ def delete_take(desk: Desk, take_id: str) -> None:
         raise StudioError(texts.TAKE_IN_WORK, texts.TAKE_IN_WORK_REMEDY)
     project = desk.current
     project.drop_take(take.id)
-    shutil.rmtree(project.store.takes_folder / take.id, ignore_errors=True)
+    remove_take(project.store.takes_folder / take.id)
     project.tell(texts.TAKE_DELETED)
 
 

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import os
-import re
-import unicodedata
 from pathlib import Path
 
 import platformdirs
@@ -39,19 +37,6 @@ def title_of(folder: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return title if isinstance(title, str) else None
-
-
-def plain_name(title: str) -> str:
-    """A file name that is safe on any system, made from ``title``, without an ending."""
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "project"
-
-
-def new_folder(parent: Path, title: str) -> Path:
-    """A folder name that is free in ``parent`` and safe on any system, made from ``title``."""
-    name = plain_name(title)
-    candidates = (parent / (name if number == 1 else f"{name}-{number}") for number in range(1, 100_000))
-    return next(path for path in candidates if not path.exists())
 
 
 def remember(folder: Path) -> None:

@@ -22,6 +22,7 @@ from app.presenters import board, pictures
 from app.session import OpenProject
 from app.visitor import COOKIE, known_visitor, new_secret
 from engine.errors import StudioError
+from engine.project.archive import write_zip
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -202,8 +203,6 @@ def _export(project: OpenProject, request: Request) -> Response:
 
 
 def _copy(project: OpenProject, request: Request) -> Response:
-    from engine.project.archive import write_zip
-
     folder = Path(tempfile.mkdtemp())
     try:
         with project.store.lock:

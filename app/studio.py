@@ -18,7 +18,8 @@ def build_page(desks: Desks) -> gr.Blocks:
     """The page of ``desks``; ``launch_options`` has what it must be launched with."""
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as blocks:
         page = Page(desks, gr.State(""))
-        told, costs_seen, sent = gr.State(""), gr.State(-1), gr.State({})
+        told, costs_seen = gr.State(""), gr.State(-1)
+        sent, looked = gr.State({}), gr.State({})  # what a refresh and a look sent last: each state has one writer
         panels: list[tuple[Any, Any]] = [(top, top.build()), (media, media.build())]
         # Each step appears once there is something to do in it: the first screen asks for two files and no more.
         with gr.Column(visible=False) as has_people:
@@ -47,26 +48,32 @@ def build_page(desks: Desks) -> gr.Blocks:
             shown[has_people] = gr.Column(visible=scene.photo is not None or bool(scene.speakers))
             shown[has_plan] = gr.Row(visible=bool(scene.faces and scene.turns) or bool(desk.jobs()))
             shown[has_takes] = gr.Column(visible=any(take.status == "done" for take in scene.takes))
-            # After a refusal every widget goes back to what is saved; otherwise only what differs is sent.
-            fresh = news(shown, {} if desk.current.notice.is_problem and mark != told_mark else before)
+            # After a refusal every widget goes back to what is saved; otherwise only what differs is sent, and what a
+            # look may have changed since.
+            again = {} if desk.current.notice.is_problem and mark != told_mark else before
+            fresh = news(shown, {number: kept for number, kept in again.items() if number not in restless})
             return {**fresh, told: mark, sent: {**before, **{w._id: _print(value) for w, value in fresh.items()}}}
 
-        def look(request: gr.Request, seen: str, costs_shown: int) -> Updates:
+        def look(request: gr.Request, seen: str, costs_shown: int, before: dict[int, str]) -> Updates:
             """What runs, every moment; everything else only when something changed. Costs arrive by themselves: a full
             refresh would take away what somebody is just typing."""
             desk = page.desk(request)
-            shown: Updates = {
-                page.seen: gr.skip() if seen == desk.version else desk.version,
+            moving: Updates = {
                 by_module[media].progress: _analysis(desk),
                 **render.show_queue(by_module[render], desk),
                 **takes.show_export(by_module[takes], desk),
-                costs_seen: desk.costs.serial,
             }
+            fresh = news(moving, before)
+            if fresh:
+                fresh[looked] = {**before, **{widget._id: _print(value) for widget, value in fresh.items()}}
             if desk.errands.view("networks") or desk.costs.serial != costs_shown:
-                shown |= top.show_networks(by_module[top], desk) | top.show_machine(by_module[top])
+                fresh |= top.show_networks(by_module[top], desk) | top.show_machine(by_module[top])
             if desk.costs.serial != costs_shown:
-                shown |= render.show_costs(by_module[render], desk, desk.current.project.scene)
-            return shown
+                fresh |= render.show_costs(by_module[render], desk, desk.current.project.scene)
+                fresh[costs_seen] = desk.costs.serial
+            if seen != desk.version:
+                fresh[page.seen] = desk.version
+            return fresh
 
         def start(request: gr.Request) -> tuple[str, str]:
             desk = page.desk(request)
@@ -83,7 +90,9 @@ def build_page(desks: Desks) -> gr.Blocks:
             *_widgets(*(panel for _, panel in panels)),
         ]
         page.seen.change(refresh, inputs=[told, sent], outputs=everything, **quiet)
-        gr.Timer(LOOK_EVERY_S).tick(look, inputs=[page.seen, costs_seen], outputs=everything, **quiet)
+        watched = [page.seen, costs_seen, looked, *_watched(by_module)]
+        restless = {widget._id for widget in watched}
+        gr.Timer(LOOK_EVERY_S).tick(look, inputs=[page.seen, costs_seen, looked], outputs=watched, **quiet)
         blocks.load(start, outputs=[page.seen, told], **quiet)
     return blocks.queue(default_concurrency_limit=16)
 
@@ -124,6 +133,17 @@ def launch_options(desks: Desks) -> dict[str, Any]:
 def _analysis(desk: Desk) -> str:
     work = desk.current.work
     return html.progress(work) if work else ""
+
+
+def _watched(by_module: dict[Any, Any]) -> list[Any]:
+    """What can change by itself."""
+    strip, rendering, taking = by_module[top], by_module[render], by_module[takes]
+    return [
+        by_module[media].progress,
+        *(strip.machine, strip.networks, strip.wanted, strip.get, strip.stop_getting, strip.getting),
+        *(rendering.animatic, rendering.preview, rendering.final, rendering.costs, rendering.queue),
+        *(taking.progress, taking.stop, taking.export),
+    ]
 
 
 def _widgets(*panels: Any) -> list[Any]:

@@ -17,12 +17,12 @@ from app.panels.board import component
 from app.presenters import html
 from app.presenters.board import address, exports
 from app.presenters.takes import take_title, takes
-from app.projects import plain_name
 from app.session import OpenProject
 from app.watch import Page, Updates
 from app.work import WorkEnd
 from engine.errors import StudioError
 from engine.jobs.events import StageProgress
+from engine.project.archive import plain_name
 from engine.project.document import ExportSettings, Project, Take
 from engine.project.takes import read_take
 

@@ -13,7 +13,9 @@ from app.watch import Page, Updates
 from app.work import WorkEnd
 from engine.cast.suggest import describe
 from engine.errors import StudioError
+from engine.project.archive import duplicate_project, free_folder
 from engine.project.document import Project
+from engine.project.unpacking import open_zip
 
 
 @dataclass(frozen=True)
@@ -141,18 +143,14 @@ def _rename(desk: Desk, title: str) -> None:
 
 
 def _duplicate(desk: Desk) -> None:
-    from engine.project.archive import duplicate_project
-
     current = desk.current
     title = texts.COPY_OF.format(title=current.project.title)[:60]
     with current.store.lock:
-        folder = duplicate_project(current.store, projects.new_folder(desk.folder, title), title)
+        folder = duplicate_project(current.store, free_folder(desk.folder, title), title)
     desk.open(folder)
 
 
 def _open_zip(desk: Desk, path: str | None) -> None:
-    from engine.project.archive import open_zip
-
     if path:
         desk.open(open_zip(Path(path), desk.folder))
 

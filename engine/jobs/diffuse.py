@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from engine.analysis.face_protocols import Box
 from engine.analysis.following import KnownFace, follow_faces
 from engine.carriers import models_dir
+from engine.cast.scene_prompt import suggest_prompt
 from engine.compositing.colour import ColourMatch
 from engine.compositing.stitch import blend_seam, keep_still
 from engine.dit.catalogue import ModelFiles, find_lora, find_model
@@ -88,15 +89,6 @@ def _weights_sha256(files: ModelFiles, lora: Path | None) -> str:
         return hashlib.sha256(f"{network}{hashlib.file_digest(file, 'sha256').hexdigest()}".encode()).hexdigest()
 
 
-def default_prompt(plan: ScenePlan) -> str:
-    """A sentence about the scene for creators who wrote none: the network was trained with such descriptions."""
-    talking = sum(stream.part is Part.TALKS for stream in plan.streams)
-    people = "One person is" if len(plan.streams) == 1 else f"{len(plan.streams)} people are"
-    doing = "talking to the camera" if len(plan.streams) == 1 else "in a lively conversation"
-    others = " The others listen attentively." if 0 < talking < len(plan.streams) else ""
-    return f"{people} {doing}, with natural faces and clear lip movements.{others} The camera does not move."
-
-
 def _memory_plan(plan: ScenePlan, kept: WindowStore) -> MemoryPlan:
     """The plan for this machine now; what an interrupted render had begun with is kept to."""
     width, height = plan.framing.size
@@ -118,7 +110,7 @@ def _under(terms: Mapping[str, str | int], settings: RenderSettings) -> RenderSe
 def _scene(plan: ScenePlan, files: ModelFiles, memory: MemoryPlan) -> SceneConditioning:
     settings = plan.settings
     direction = Direction(
-        prompt=plan.scene.prompt.strip() or default_prompt(plan),
+        prompt=plan.scene.prompt.strip() or suggest_prompt(plan.scene),
         negative_prompt=plan.scene.negative_prompt,
         frame_rate=settings.frame_rate,
         interaction_strength=plan.scene.interaction_strength,

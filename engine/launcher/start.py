@@ -13,12 +13,16 @@ ROOM_FOR_BYTECODE = 200_000_000  # bytes free on the disk of the environment
 
 HELP = """Roundtable: one group photo and one recorded conversation become a video in which everyone talks.
 
-  python launch.py                                       the studio page  [--host H] [--port P] [--share]
+  python launch.py                                       the studio page  [--host H] [--port P] [--share] [--window]
   python launch.py demo                                  a finished video of the demo's people
   python launch.py new PROJECT --photo P --dialogue D    a new project    [--speakers N] [--voice NAME=FILE ...]
   python launch.py faces PHOTO [--json]                  who is in a photo
   python launch.py diarize AUDIO --out X.rttm            who speaks when  [--voices DIR]
   python launch.py render PROJECT                        the video   [--preset P] [--range A:B] [--out FILE] [--gpus N]
+  python launch.py check VIDEO [--project P]             right mouths, in time, same faces? [--voices NAME=FILE ...]
+  python launch.py export PROJECT [--aspect 9:16]        a take for where it is shown [--format F] [--captions C]
+  python launch.py evaluate --videos DIR                 the paper's benchmark  [--annotations FILE]
+  python launch.py messages                              everything that can be told, and what to do
   python launch.py models                                the networks of previews and finals [get NAME [--from DIR]]
   python launch.py plan PROJECT [--preset P]             what a final takes: memory, time  [--vram GB] [--range A:B]
   python launch.py bench animatic                        how fast this computer is

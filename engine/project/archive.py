@@ -105,10 +105,15 @@ def _media_name(ref: MediaRef) -> str:
     return ref.path
 
 
+def plain_name(title: str) -> str:
+    """A file name that is safe on any system, made from ``title``, without an ending."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "project"
+
+
 def free_folder(parent: Path, title: str) -> Path:
     """A folder name that is free in ``parent`` and safe on any system, made from ``title``."""
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "project"
+    name = plain_name(title)
     candidates = (parent / (name if number == 1 else f"{name}-{number}") for number in range(1, 100_000))
     return next(path for path in candidates if not path.exists())
 

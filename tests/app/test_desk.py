@@ -16,6 +16,7 @@ from app.desk import MAX_OPEN, Desk, Desks
 from app.session import OpenProject
 from engine.errors import ProjectBusy, ProjectDamaged, StudioError
 from engine.jobs.events import StageProgress
+from engine.project.archive import free_folder
 from engine.project.document import Take
 from engine.project.store import ProjectStore
 
@@ -277,7 +278,7 @@ def test_visitors_have_desks_of_their_own(tmp_path):
 
 @pytest.mark.parametrize("title", ["../../etc", "CON", "a/b\\c", "$(rm -rf ~)", "日本語", "", "x" * 500, "-rf"])
 def test_folder_names_are_plain_whatever_the_title(tmp_path, title):
-    folder = projects.new_folder(tmp_path, title)
+    folder = free_folder(tmp_path, title)
     assert folder.parent == tmp_path
     assert folder.name.replace("-", "").isalnum()
     assert folder.name.isascii()
