@@ -71,9 +71,7 @@ def build_page(desks: Desks) -> gr.Blocks:
             if desk.costs.serial != costs_shown:
                 fresh |= render.show_costs(by_module[render], desk, desk.current.project.scene)
                 fresh[costs_seen] = desk.costs.serial
-            if seen != desk.version:
-                fresh[page.seen] = desk.version
-            return fresh
+            return {**fresh, page.seen: gr.skip() if seen == desk.version else desk.version}
 
         def start(request: gr.Request) -> tuple[str, str]:
             desk = page.desk(request)

@@ -59,11 +59,10 @@ def find_speakers(store: ProjectStore, project: Project, num_speakers: int | Non
 
 
 def bring_sample(store: ProjectStore, project: Project) -> Iterator[StageProgress]:
-    """The sample's photo and recording, analysed and cast. Raises ModelMissing where they did not come along."""
-    from engine.jobs.demo_project import fill_with_sample
+    """The sample's photo and recording, with its plan. Raises ModelMissing where they did not come along."""
+    from engine.jobs.demo_project import open_sample
 
-    yield from fill_with_sample(store, project)
-    yield from prepare_players(store, project)
+    yield from open_sample(store, project)
     yield StageProgress("analysed", describe(project.scene), 1, 1)
 
 

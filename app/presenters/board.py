@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from engine.cast.liveliest import liveliest_range
-
 from app import texts
 from app.presenters.people import VoiceRow, face_rows, over_others, voice_rows
 from app.presenters.pictures import ink_on, number_of
 from app.session import OpenProject
+from engine.cast.liveliest import liveliest_range
 from engine.project.document import CastMember, Face, Part, Project, Scene, Turn
 
 Plain = dict[str, Any]
@@ -23,15 +22,15 @@ PREVIEW_S = 5.0
 def board(open_project: OpenProject, project: Project) -> Plain:
     """What <rt-people> and <rt-timeline> show."""
     scene, name = project.scene, open_project.folder.name
-    notice = open_project.notice
-    # After a refusal the state is what it was, but must not look so: the page may have shown what it hoped for.
-    refused = notice.serial if notice.is_problem else 0
+    # A state that came back to what it was (refused, undone at once) must differ all the same: by then the components
+    # may show what they expected.
+    version = open_project.version
     if scene.photo is None and not scene.speakers:
-        return {"project": name, "refused": refused, "photo": None, "faces": [], "voices": [], "turns": [], "length": 0}
+        return {"project": name, "version": version, "photo": None, "faces": [], "voices": [], "turns": [], "length": 0}
     voices = voice_rows(scene)
     return {
         "project": name,
-        "refused": refused,
+        "version": version,
         "photo": _photo(name, scene),
         "faces": [_face(name, scene, face) for face in scene.faces],
         "voices": [_voice(name, scene, row) for row in voices],

@@ -56,7 +56,7 @@ def _job(job: JobView) -> Plain:
         "text": _job_text(job, running),
         "done": job.progress.done if running else 0,
         "total": job.progress.total if running else 0,
-        "message": said if job.status != "done" else job.message,
+        "message": "" if job.status == "cancelled" else said,
         "frame": _stamped(name, job.take_id, "frame", job.frame),
         "growing": _stamped(name, job.take_id, "growing", job.growing),
         "can": _CAN[job.status],
