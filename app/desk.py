@@ -178,16 +178,17 @@ class Desks:
         self._in_project(folder, lambda project: project.put_take(take))
 
     def _in_project(self, folder: Path, work: Callable[[OpenProject], None]) -> None:
+        # All of it under the lock: a desk that starts meanwhile would find its project held, and open a new one.
         with self._lock:
             desk = next((desk for desk in self._desks.values() if desk.owns(folder)), None)
-        if desk:
-            work(desk.get(folder))
-            return
-        try:
-            project = OpenProject(SharedStore.open(folder))  # type: ignore[arg-type]
-        except ProjectBusy:  # another program holds it: it finds the take in its folder when it opens it again
-            return
-        try:
-            work(project)
-        finally:
-            project.close()
+            if desk:
+                work(desk.get(folder))
+                return
+            try:
+                project = OpenProject(SharedStore.open(folder))  # type: ignore[arg-type]
+            except ProjectBusy:  # another program holds it: it finds the take in its folder when it opens it again
+                return
+            try:
+                work(project)
+            finally:
+                project.close()

@@ -152,7 +152,7 @@ def _face(project: OpenProject, request: Request) -> Response:
     scene = project.project.scene
     face = next((face for face in scene.faces if face.id == request.path_params["face"]), None)
     if face is None or scene.photo is None:
-        return _nothing()
+        return Response(status_code=204)  # removed while its picture was on the way: no fault of anybody's
     picture = pictures.thumbnail(project.store.path_of(scene.photo), scene.photo.sha256, face)
     return Response(picture, media_type="image/jpeg", headers=_kept())
 

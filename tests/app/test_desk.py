@@ -252,6 +252,25 @@ def test_takes_of_renders_reach_projects_that_are_open_closed_and_locked(tmp_pat
         assert [t.id for t in store.load().scene.takes] == ["take1"]
 
 
+def test_a_take_that_ends_while_the_studio_starts_does_not_keep_the_project_from_it(tmp_path):
+    first = tmp_path / "projects" / "first"
+    ProjectStore.create(first, "First").close()
+    desks, started = Desks(tmp_path / "projects"), threading.Event()
+
+    def slow(project):
+        started.set()
+        time.sleep(0.5)
+        project.put_take(Take(id="late", settings=project.project.scene.settings, status="done"))
+
+    noting = threading.Thread(target=desks._in_project, args=(first, slow))
+    noting.start()
+    assert started.wait(10)
+    assert desks.of("").current.folder == first
+    noting.join()
+    assert [take.id for take in desks.of("").current.project.scene.takes] == ["late"]
+    desks.close()
+
+
 def test_a_desk_holds_no_more_projects_than_it_may_and_finds_the_others_again(desk):
     first = desk.current.folder.name
     for number in range(MAX_OPEN + 2):

@@ -274,8 +274,8 @@ def test_the_take_is_exported_upright_with_captions_and_downloaded(page, server,
     from engine.media.probe import probe
 
     page.locator("#export").scroll_into_view_if_needed()
-    page.get_by_label("Upright 9:16").check()
-    page.get_by_label("In the picture").check()
+    page.get_by_role("radio", name="Upright 9:16").check()
+    page.get_by_role("radio", name="In the picture").check()
     wait_until(
         lambda: (server.scene()["export"]["aspect"], server.scene()["export"]["captions"]) == ("9:16", "burnt-in")
     )
