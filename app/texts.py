@@ -25,8 +25,9 @@ VOICES_THERE = "{count} files, one per person, {length}. New ones take their pla
 SAMPLE = "Try the sample"
 SAMPLE_HINT = "No photo at hand? The sample brings six people and a telephone call."
 NUM_SPEAKERS = "People in the recording"
-NUM_SPEAKERS_HINT = "Found automatically. Say it yourself when the voices below come out wrong."
-AUTO = "Find out"
+AUTO = "As many voices as are found"
+ONE_SPEAKER = "1 person speaks"
+SPEAKERS = "{number} people speak"
 
 NO_FACE = "No face was found in this photo. Mark each one by hand below, or bring another photo."
 BOXED_ALT = "The photo with {count} numbered faces: {names}."

@@ -168,6 +168,9 @@
 
     updateTurn(node, turn, voice) {
       if (node.dataset.held) return;
+      const shown = JSON.stringify([turn, voice.name, this.state.length]);
+      if (node.rtShown === shown) return; // hundreds of turns: only what changed is drawn
+      node.rtShown = shown;
       node.style.left = this.left(turn.start);
       node.style.width = this.width(turn.end - turn.start);
       const over = turn.over.map(([a, b]) => el("i", { class: "rt-over", style: { left: `${(100 * (a - turn.start)) / (turn.end - turn.start)}%`, width: `${(100 * (b - a)) / (turn.end - turn.start)}%` } }));
@@ -190,6 +193,8 @@
     mark() {
       for (const node of this.lanes.querySelectorAll(".rt-turn")) {
         const on = this.chosen.has(node.dataset.turn);
+        if (node.rtOn === on) continue;
+        node.rtOn = on;
         node.classList.toggle("rt-selected", on);
         node.setAttribute("aria-pressed", on);
       }
@@ -264,6 +269,7 @@
         for (const other of this.lanes.children) other.classList.toggle("rt-target", other === lane && lane.dataset.voice !== turn.speaker);
       }, (last) => {
         delete node.dataset.held;
+        node.rtShown = "";
         for (const other of this.lanes.children) other.classList.remove("rt-target");
         if (times) this.act({ do: "trim_turn", turn_id: id, start_s: times[0], end_s: times[1] });
         else if (lane && lane.dataset.voice !== turn.speaker) this.act({ do: "move_turns", turn_ids: this.chosen.has(id) ? [...this.chosen] : [id], speaker_id: lane.dataset.voice });
@@ -346,7 +352,9 @@
       this.edits.split.disabled = !this.splittable();
       const x = LABEL_PX + (this.pixels * at) / this.state.length, shown = this.view.clientWidth;
       if (playing && (x < this.view.scrollLeft + LABEL_PX || x > this.view.scrollLeft + shown - 20)) this.view.scrollLeft = x - LABEL_PX - 30;
-      document.dispatchEvent(new CustomEvent("rt-time", { detail: { project: this.state.project, time: at > 0 || playing ? at : null } }));
+      const now = `${this.state.project} ${at.toFixed(2)} ${playing}`;
+      if (now !== this.toldTime) document.dispatchEvent(new CustomEvent("rt-time", { detail: { project: this.state.project, time: at > 0 || playing ? at : null } }));
+      this.toldTime = now;
       cancelAnimationFrame(this.next);
       if (playing) this.next = requestAnimationFrame(() => this.tick());
     }

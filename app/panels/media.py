@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from app import texts
-from app.actions.media import bring_photo, bring_sample, bring_sound, find_speakers
+from app.actions.media import bring_photo, bring_sample, bring_sound
 from app.desk import Desk
 from app.history import label_of
 from app.presenters import html
@@ -15,22 +15,20 @@ from app.session import OpenProject
 from app.watch import Page, Updates
 from engine.project.document import Project, Scene
 
-MAX_SPEAKERS = 9
-
 
 @dataclass(frozen=True)
 class MediaPanel:
     welcome: gr.HTML
     photo: gr.File
+    camera_box: gr.Accordion
     camera: gr.Image
     photo_there: gr.HTML
     sound: gr.File
+    microphone_box: gr.Accordion
     microphone: gr.Audio
     sound_there: gr.HTML
     sample_row: gr.Row
     sample: gr.Button
-    num_speakers_row: gr.Row
-    num_speakers: gr.Dropdown
     working: gr.Row
     progress: gr.HTML
     stop: gr.Button
@@ -44,25 +42,15 @@ def build() -> MediaPanel:
         with gr.Column(min_width=280):
             photo = gr.File(label=texts.PHOTO, height=84, elem_id="photo", elem_classes="rt-drop")
             photo_there = gr.HTML(elem_classes="rt-bare")
-            with gr.Accordion(texts.CAMERA, open=False, elem_classes="rt-quiet-box"):
+            with gr.Accordion(texts.CAMERA, open=False, elem_classes="rt-quiet-box") as camera_box:
                 camera = gr.Image(sources=["webcam"], type="filepath", format="png", show_label=False, height=300)
         with gr.Column(min_width=280):
             sound = gr.File(
                 label=texts.SOUND, file_count="multiple", height=84, elem_id="sound", elem_classes="rt-drop"
             )
             sound_there = gr.HTML(elem_classes="rt-bare")
-            with gr.Accordion(texts.MICROPHONE, open=False, elem_classes="rt-quiet-box"):
+            with gr.Accordion(texts.MICROPHONE, open=False, elem_classes="rt-quiet-box") as microphone_box:
                 microphone = gr.Audio(sources=["microphone"], type="filepath", show_label=False)
-            with gr.Row(elem_classes="rt-line", visible=False) as num_speakers_row:
-                choices = [(texts.AUTO, 0)] + [(str(number), number) for number in range(1, MAX_SPEAKERS + 1)]
-                num_speakers = gr.Dropdown(
-                    choices,
-                    value=0,
-                    label=texts.NUM_SPEAKERS,
-                    info=texts.NUM_SPEAKERS_HINT,
-                    filterable=False,
-                    elem_id="num-speakers",
-                )
     with gr.Row(elem_classes="rt-line") as sample_row:
         sample = gr.Button(texts.SAMPLE, scale=0, min_width=150)
         gr.HTML(html.hint(texts.SAMPLE_HINT), elem_classes="rt-bare")
@@ -72,15 +60,15 @@ def build() -> MediaPanel:
     return MediaPanel(
         welcome=welcome,
         photo=photo,
+        camera_box=camera_box,
         camera=camera,
         photo_there=photo_there,
         sound=sound,
+        microphone_box=microphone_box,
         microphone=microphone,
         sound_there=sound_there,
         sample_row=sample_row,
         sample=sample,
-        num_speakers_row=num_speakers_row,
-        num_speakers=num_speakers,
         working=working,
         progress=progress,
         stop=stop,
@@ -90,13 +78,12 @@ def build() -> MediaPanel:
 def wire(panel: MediaPanel, page: Page) -> None:
     for widget, event in ((panel.photo, panel.photo.upload), (panel.camera, panel.camera.input)):
         page.on(event, lambda desk, file: take_photo(desk.current, file), [widget])
-    page.on(panel.sound.upload, _sounds, [panel.sound, panel.num_speakers])
+    page.on(panel.sound.upload, lambda desk, files: take_sounds(desk.current, files or [], None), [panel.sound])
     page.on(
         panel.microphone.stop_recording,
-        lambda desk, file, number: _sounds(desk, [file] if file else [], number),
-        [panel.microphone, panel.num_speakers],
+        lambda desk, file: take_sounds(desk.current, [file] if file else [], None),
+        [panel.microphone],
     )
-    page.on(panel.num_speakers.input, _count_again, [panel.num_speakers])
     page.on(panel.sample.click, lambda desk: desk.current.analyse(bring_sample, label_of("bring_photo")))
     page.on(panel.stop.click, lambda desk: desk.current.cancel())
 
@@ -108,10 +95,11 @@ def show(panel: MediaPanel, desk: Desk, project: Project) -> Updates:
         panel.welcome: gr.HTML(visible=empty),
         panel.photo: None,  # what was dropped is in the project now; the place is free for another
         panel.sound: None,
+        panel.camera_box: gr.Accordion(visible=scene.photo is None),
+        panel.microphone_box: gr.Accordion(visible=scene.dialogue is None and not scene.voices),
         panel.photo_there: _photo_line(scene),
         panel.sound_there: _sound_line(scene),
         panel.sample_row: gr.Row(visible=empty and work is None),
-        panel.num_speakers_row: gr.Row(visible=scene.dialogue is not None),
         panel.working: gr.Row(visible=work is not None),
         panel.progress: html.progress(work) if work else "",
     }
@@ -129,17 +117,6 @@ def take_sounds(project: OpenProject, files: list[str], num_speakers: int | None
     if paths:
         project.analyse(
             lambda store, draft: bring_sound(store, draft, paths, num_speakers or None), label_of("bring_sound")
-        )
-
-
-def _sounds(desk: Desk, files: list[str] | None, num_speakers: int | None) -> None:
-    take_sounds(desk.current, files or [], num_speakers)
-
-
-def _count_again(desk: Desk, num_speakers: int | None) -> None:
-    if desk.current.project.scene.dialogue:
-        desk.current.analyse(
-            lambda store, project: find_speakers(store, project, num_speakers or None), label_of("find_speakers")
         )
 
 

@@ -1,16 +1,19 @@
 """The scene as the page's web components take it: plain values, sizes in px of the photo, times in seconds."""
 
 import hashlib
+from bisect import bisect_right
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from app import texts
-from app.presenters.people import VoiceRow, face_rows, over_others, voice_rows
-from app.presenters.pictures import ink_on, number_of
+from app.presenters.people import FaceRow, VoiceRow, face_rows, over_others, voice_rows
+from app.presenters.pictures import ink_on
 from app.session import OpenProject
 from engine.cast.liveliest import liveliest_range
-from engine.project.document import CastMember, Face, Part, Project, Scene, Turn
+from engine.cast.spans import Span
+from engine.project.document import CastMember, Part, Project, Scene, Turn
 
 Plain = dict[str, Any]
 
@@ -32,7 +35,7 @@ def board(open_project: OpenProject, project: Project) -> Plain:
         "project": name,
         "version": version,
         "photo": _photo(name, scene),
-        "faces": [_face(name, scene, face) for face in scene.faces],
+        "faces": [_face(name, scene, row) for row in face_rows(scene)],
         "voices": [_voice(name, scene, row) for row in voices],
         "turns": turns(scene),
         "length": round(length_s(scene), 3),
@@ -86,13 +89,13 @@ def _photo(name: str, scene: Scene) -> Plain | None:
     }
 
 
-def _face(name: str, scene: Scene, face: Face) -> Plain:
-    row = next(row for row in face_rows(scene) if row.face.id == face.id)
+def _face(name: str, scene: Scene, row: FaceRow) -> Plain:
+    face = row.face
     member = scene.member_of_face(face.id) or CastMember(face_id=face.id, part=Part.STILL)
     version = hashlib.sha256(f"{scene.photo and scene.photo.sha256}{face.box_px}".encode()).hexdigest()[:12]
     return {
         "id": face.id,
-        "number": number_of(scene.faces, face),
+        "number": row.number,
         "name": face.name,
         "label": face.name,
         "colour": face.colour,
@@ -130,12 +133,12 @@ def _voice(name: str, scene: Scene, row: VoiceRow) -> Plain:
     }
 
 
-def _turn(turn: Turn, over: list[tuple[float, float]]) -> Plain:
-    shared = [
-        (round(max(start, turn.start_s), 3), round(min(end, turn.end_s), 3))
-        for start, end in over
-        if start < turn.end_s and end > turn.start_s
-    ]
+def _turn(turn: Turn, over: list[Span]) -> Plain:
+    shared = []
+    for start, end in islice(over, bisect_right(over, turn.start_s, key=lambda span: span[1]), None):
+        if start >= turn.end_s:
+            break
+        shared.append((round(max(start, turn.start_s), 3), round(min(end, turn.end_s), 3)))
     return {
         "id": turn.id,
         "speaker": turn.speaker_id,

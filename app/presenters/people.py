@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from app import texts
 from app.actions.cast import VOICE, choice_of
 from app.presenters.pictures import number_of
+from engine.cast.spans import Span, common, minus
 from engine.cast.timeline import talking_s
 from engine.project.document import CastMember, Face, Part, Scene, Speaker, Turn
 
 NO_COLOUR = "#8a8f98"
-
-Span = tuple[float, float]
-"""Start and end, seconds."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,7 @@ def colour_of(scene: Scene, speaker_id: str) -> str:
 def over_others(scene: Scene, speaker_id: str) -> list[Span]:
     """When this voice talks while somebody else does, seconds; sorted, each moment once."""
     own = [(turn.start_s, turn.end_s) for turn in scene.turns if turn.speaker_id == speaker_id]
-    others = [(turn.start_s, turn.end_s) for turn in scene.turns if turn.speaker_id != speaker_id]
-    shared = [(max(a, c), min(b, d)) for a, b in own for c, d in others if c < b and a < d]
-    merged: list[Span] = []
-    for start_s, end_s in sorted(shared):
-        if merged and start_s <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], end_s))
-        else:
-            merged.append((start_s, end_s))
-    return merged
+    return common(own, ((turn.start_s, turn.end_s) for turn in scene.turns if turn.speaker_id != speaker_id))
 
 
 def _voice_row(scene: Scene, number: int, speaker: Speaker) -> VoiceRow:
@@ -94,13 +84,9 @@ def _voice_row(scene: Scene, number: int, speaker: Speaker) -> VoiceRow:
 
 def _longest_alone_s(turns: list[Turn], shared: list[Span]) -> float:
     """Where the longest stretch starts in which this voice is heard alone; its first turn where there is none."""
-    pieces = [(0.0, turn.start_s) for turn in turns[:1]]
-    for turn in turns:
-        at_s = turn.start_s
-        for start_s, end_s in [*(span for span in shared if span[1] > turn.start_s), (turn.end_s, turn.end_s)]:
-            pieces.append((min(start_s, turn.end_s) - at_s, at_s))
-            at_s = max(at_s, min(end_s, turn.end_s))
-    return max(pieces, key=lambda piece: piece[0], default=(0.0, 0.0))[1]
+    alone = minus(((turn.start_s, turn.end_s) for turn in turns), shared)
+    longest = max(alone, key=lambda span: span[1] - span[0], default=None)
+    return longest[0] if longest else min((turn.start_s for turn in turns), default=0.0)
 
 
 def _face_of(scene: Scene, speaker_id: str) -> Face | None:

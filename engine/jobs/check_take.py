@@ -15,6 +15,7 @@ from engine.cast.timeline import within
 from engine.compositing.framing import Framing
 from engine.errors import StudioError, UnreadableMedia
 from engine.evaluation.judge import judge
+from engine.evaluation.page import write_page
 from engine.evaluation.report import REPORT_NAME, TakeReport
 from engine.evaluation.scene import Expected, SpokenTurn, Voice
 from engine.evaluation.video import VideoFacts, frames_of, look_at
@@ -29,11 +30,13 @@ from engine.project.document import Face, Part, Scene, Take, TakeKind
 from engine.project.reading import is_inside
 from engine.project.store import ProjectFiles
 
+PAGE_NAME = "report.html"
 CLOSED_BY = ("B", "P", "M")
 
 
 def check_take(store: ProjectFiles, scene: Scene, take: Take) -> Iterator[StageProgress | TakeReport]:
-    """Progress, then the report of a finished take, which is also written beside its video as report.json.
+    """Progress, then the report of a finished take, which is also written beside its video: as report.json, and as a
+    page with curves and the worst frames.
 
     ``scene`` is the take's own (take.json). Raises UnreadableMedia where the video or the media cannot be read, and
     WriteFailed.
@@ -42,8 +45,10 @@ def check_take(store: ProjectFiles, scene: Scene, take: Take) -> Iterator[StageP
         if isinstance(step, StageProgress):
             yield step
             continue
-        _, _, report = step
-        write_bytes(store.take_folder(take.id) / REPORT_NAME, report.model_dump_json(indent=2).encode())
+        watched, expected, report = step
+        folder = store.take_folder(take.id)
+        write_bytes(folder / REPORT_NAME, report.model_dump_json(indent=2).encode())
+        write_page(folder / PAGE_NAME, f"Take {take.id}", report, (watched, expected, look_at(video_of(store, take))))
         yield report
 
 

@@ -21,7 +21,7 @@ from engine.project.reading import media_refs, read_project
 from engine.project.store import PROJECT_NAME, ProjectFiles
 from engine.project.takes import read_take
 
-KEPT_OF_TAKES = frozenset({"take.json", "report.json", "video.mp4", "video.srt", "video.vtt"})
+KEPT_OF_TAKES = frozenset({"take.json", "report.json", "report.html", "video.mp4", "video.srt", "video.vtt"})
 """The rest of a take's folder is about its rendering: the order, the log, the pictures on the way."""
 
 _DEFLATED = frozenset({".json", ".srt", ".vtt"})

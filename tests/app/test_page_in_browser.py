@@ -97,7 +97,7 @@ def test_photo_and_recording_become_a_plan_by_themselves(page, server, inputs):
     idle(page)
     found = set(turns_of(server, "speaker-1"))
     page.get_by_label("People in the recording").click()
-    page.get_by_role("option", name="2", exact=True).click()
+    page.get_by_role("option", name="2 people speak", exact=True).click()
     wait_until(lambda: {m["id"] for m in server.scene()["turns"]} - found and len(server.scene()["speakers"]) == 2)
     idle(page)
     page.locator(".rt-sentence", has_text="6 faces, 2 voices").wait_for()
