@@ -367,7 +367,8 @@
         return;
       }
       if (event.altKey || event.target.closest?.("video, audio, [role=tab], [role=slider], input")) return;
-      if (event.key === " " && event.target.matches?.("button, summary, a") && !event.target.matches(".rt-turn")) return;
+      // Space presses a button that was reached with the keyboard; one that was only clicked does not keep it from playing.
+      if (event.key === " " && event.target.matches?.("button:focus-visible, summary:focus-visible") && !event.target.matches(".rt-turn")) return;
       const steps = { ArrowLeft: -1, ArrowRight: 1 };
       const digit = /^[1-9]$/.test(event.key) && this.state.voices[Number(event.key) - 1];
       if (event.key === " ") this.playOrPause();
