@@ -27,6 +27,8 @@
       this.append(this.body);
       this.body.hidden = true;
       new ResizeObserver(() => { this.layout(); }).observe(this.view);
+      addEventListener("pointerdown", () => { this.byPointer = true; }, true);
+      addEventListener("keydown", (event) => { if (event.key === "Tab") this.byPointer = false; }, true);
       document.addEventListener("keydown", (event) => this.key(event));
       if (this.waiting) this.take(this.waiting);
     }
@@ -368,7 +370,7 @@
       }
       if (event.altKey || event.target.closest?.("video, audio, [role=tab], [role=slider], input")) return;
       // Space presses a button that was reached with the keyboard; one that was only clicked does not keep it from playing.
-      if (event.key === " " && event.target.matches?.("button:focus-visible, summary:focus-visible") && !event.target.matches(".rt-turn")) return;
+      if (event.key === " " && event.target.matches?.("button, summary") && !event.target.matches(".rt-turn") && !this.byPointer) return;
       const steps = { ArrowLeft: -1, ArrowRight: 1 };
       const digit = /^[1-9]$/.test(event.key) && this.state.voices[Number(event.key) - 1];
       if (event.key === " ") this.playOrPause();
