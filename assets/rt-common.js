@@ -23,10 +23,12 @@ window.roundtable = (() => {
 
   /** Children of `parent` follow `items` by id: made once, updated in place, so that no click and no focus is lost. */
   function follow(parent, items, make, update) {
+    const wanted = new Set(items.map((item) => item.id));
+    // First those that are gone: as long as one stands in the way, everything behind it would be moved.
+    [...parent.children].forEach((node) => { if (!wanted.has(node.dataset.key)) node.remove(); });
     const known = new Map([...parent.children].map((node) => [node.dataset.key, node]));
     items.forEach((item, index) => {
       let node = known.get(item.id);
-      known.delete(item.id);
       if (!node) {
         node = make(item);
         node.dataset.key = item.id;
@@ -34,7 +36,6 @@ window.roundtable = (() => {
       if (parent.children[index] !== node) parent.insertBefore(node, parent.children[index] || null);
       update(node, item);
     });
-    known.forEach((node) => node.remove());
   }
 
   /** Set what a control shows, unless somebody is using it right now. */
