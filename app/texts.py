@@ -6,7 +6,6 @@ TAGLINE = "One group photo and one recorded conversation become a video in which
 PROJECT = "Project"
 NEW_PROJECT = "New project"
 NEW_TITLE = "Project {number}"
-SAMPLE_TITLE = "Sample"
 RENAME = "Name of this project"
 DAMAGED = "{name} (cannot be read)"
 
@@ -39,9 +38,6 @@ SPOKEN_BY = "spoken by {face}"
 TALKS_FOR = "talks {length}"
 OVERLAPS = "{length} of it over somebody else"
 
-DRAW_HINT = (
-    "Click its top left corner in the photo, then its bottom right corner; or type the place, in pixels of the photo."
-)
 NO_BOX = "That box has no area."
 NO_BOX_REMEDY = "Click two corners of the face, or type four numbers: right beyond left, bottom beyond top."
 OUTSIDE_BOX = "That box lies outside the photo."
@@ -78,7 +74,6 @@ WELCOME_BACK = "Welcome back to {title}."
 OPENED = "{title} is open."
 CREATED = "{title} is ready: bring a photo and a recording."
 RENAMED = "This project is called {title}."
-NOT_OPENED = "{name} was not opened."
 NEW_INSTEAD = "Here is a new project instead."
 
 STARTING = "Starting"
@@ -182,7 +177,6 @@ COST_ON_BUTTON = "{what} · about {time}, {memory}"
 COST_BY_RUNS = "by what {count} earlier renders took."
 COST_ESTIMATED = "an estimate, until one was rendered here."
 COST_NO_GPU = "There is no GPU here, so the processor alone has to do it."
-QUEUED = "In the queue: {title}."
 JOB_STATES = {
     "waiting": "Waiting",
     "running": "Running",
