@@ -552,6 +552,7 @@ def test_parts_of_a_killed_cut_and_of_the_cache_are_cleared(store: ProjectStore)
     project = store.load()
     project.scene.takes[0].status = "rendering"
     place = store.takes_folder / project.scene.takes[0].id
+    (place / "take.json").unlink()  # written last: a render that was killed has none
     cache = store.cache_folder
     for path in (place / ".sound.wav.part", cache / ".sound-1.f32.1.part", cache / ".voice-1.npy.1.part"):
         path.write_bytes(b"half")
