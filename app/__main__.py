@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -60,12 +61,23 @@ def _serve(desks: Desks, options: argparse.Namespace) -> int:
     except OSError as error:  # the port is taken
         print(f"{error}\nChoose another one: --port 7870", file=sys.stderr)
         return 1
+    threading.Thread(target=_warm_up, name="studio-warm-up", daemon=True).start()
     if options.window:
         _show_window(str(page.local_url))
         page.close()
     else:
         page.block_thread()
     return 0
+
+
+def _warm_up() -> None:
+    """While the creator still looks for the photo: the first analysis then starts at once."""
+    from engine.jobs.analyse import warm_up
+
+    try:
+        warm_up()
+    except Exception:
+        logging.getLogger(__name__).exception("Warming up failed")
 
 
 def _window_possible() -> bool:

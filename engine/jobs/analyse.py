@@ -1,7 +1,10 @@
 """From media to a first plan: find the faces, split the voices, suggest a cast. What a person edited stays."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from engine.analysis.diarization import diarize, turns_of_voice
 from engine.analysis.face_boxes import covered_part
@@ -9,11 +12,12 @@ from engine.analysis.faces import detect_faces
 from engine.analysis.types import Diarization
 from engine.cast.again import heard_again
 from engine.cast.suggest import suggest
-from engine.errors import NoFacesFound, NoSpeechFound
+from engine.errors import NoFacesFound, NoSpeechFound, StudioError
 from engine.jobs import evidence
 from engine.jobs.events import StageProgress
 from engine.jobs.found import Box, faces_found, remember_faces, remember_voices, voices_found
 from engine.media.importing import import_photo, import_recording
+from engine.media.types import Image, Waveform
 from engine.project.document import FACE_COLOURS, CastMember, Face, Part, Project, Scene, Speaker, Turn, VoiceFile
 from engine.project.store import ProjectFiles, ProjectStore
 
@@ -93,6 +97,16 @@ def analyse(store: ProjectStore, project: Project, num_speakers: int | None = No
     store.save(draft)
     project.scene = scene
     yield StageProgress("analysed", " ".join(remarks) or "Analysed.", 1, 1)
+
+
+def warm_up() -> None:
+    """Load what the first analysis needs, by looking at a grey picture and listening to a hiss: libraries and networks
+    take seconds the first time. What is missing is told when it is really needed, not here."""
+    with contextlib.suppress(StudioError):
+        detect_faces(Image(np.full((240, 320, 3), 128, np.uint8)))
+    with contextlib.suppress(StudioError):
+        hiss = np.random.default_rng(0).normal(0, 1e-3, 16_000).astype(np.float32)
+        diarize(Waveform(hiss, 16_000))
 
 
 def find_faces(store: ProjectFiles, project: Project, with_removed: bool = False) -> None:
