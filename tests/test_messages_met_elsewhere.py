@@ -280,3 +280,86 @@ def test_nothing_said_in_any_of_several_recordings_is_told(tmp_path):
         add_voices(store, project, [("A", tmp_path / "a.wav"), ("B", tmp_path / "a.wav")])
         with told("None of the recordings|No speech"):
             list(find_voices(store, project))
+
+
+def test_how_renders_end_badly_is_told(tmp_path, monkeypatch):
+    from engine.jobs import diffuse
+    from engine.jobs.queue import _nothing_to_render
+    from engine.jobs.render_scene import _nothing_to_keep
+    from engine.jobs.runner import _after_death, _told_death
+
+    with told("nothing to keep"):
+        raise _nothing_to_keep()
+    ended = _told_death(SimpleNamespace(returncode=3, last_words=lambda: "out of paper"))
+    assert "status 3" in ended.message
+    assert "out of paper" in ended.message
+    ProjectStore.create(tmp_path / "p").close()
+    job = SimpleNamespace(folder=tmp_path / "p", take_folder=tmp_path / "p" / "takes" / "t", take_id="t")
+    take, cancelled = _after_death(job, ended, cancelled=True)
+    assert (take, cancelled.message) == (None, "Cancelled.")
+    assert "cannot be read" in _nothing_to_render(job).message
+    monkeypatch.setattr(diffuse, "this_machine", lambda: SimpleNamespace(gpus=[1]))
+    with told("2 GPUs are wanted, 1 are there"):
+        diffuse._check_gpus(2)
+
+
+def test_a_take_that_cannot_be_redone_says_why(tmp_path):
+    from engine.jobs.redo import _check_same_frame, _old_take
+    from engine.project.document import Face, MediaRef
+    from engine.project.takes import TakeRecord, write_take
+
+    take = Take(id="t", settings=RenderSettings(), status="cancelled")
+    with ProjectStore.create(tmp_path / "p") as store:
+        write_take(store.take_folder("t"), take, Scene())
+        (store.take_folder("t") / "video.mp4").touch()
+        with told("never finished"):
+            _old_take(store, "t")
+    photo = MediaRef(path="media/a", sha256="1", info=MediaInfo(kind="image", width=1600, height=900))
+    faces = [Face(id="face-1", name="A", colour="#fff", box_px=(x, 300, x + 100, 420)) for x in (100, 1300)]
+    settings = RenderSettings(aspect="9:16")
+    scenes = [Scene(photo=photo, faces=[face]) for face in faces]
+    with told("the picture is cut differently"):
+        _check_same_frame(scenes[0], TakeRecord(take=Take(settings=settings), scene=scenes[1]), settings)
+
+
+def test_sound_that_is_no_sound_is_told_wherever_it_is_read(tmp_path, monkeypatch):
+    from engine.compositing.loudness import _write
+    from engine.jobs.listening import _encode
+    from engine.media.probe import _check_recording
+    from engine.media.read import _decoded_blocks
+
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"RIFF" + b"x" * 400)
+    info = MediaInfo(kind="audio", sample_rate=16000, num_channels=1, duration_s=1)
+    with told("cannot be read", UnreadableMedia):
+        _encode(bad, tmp_path / "x.m4a")
+    with told("cannot be decoded", UnreadableMedia):
+        list(_decoded_blocks(bad, info, 16000))
+    with told("cannot be decoded", UnreadableMedia):
+        _write(bad, tmp_path / "y.wav", 0.0, False)
+    with told("says it has 1 channels at 5 Hz", UnreadableMedia):
+        _check_recording(bad, info.model_copy(update={"sample_rate": 5}))
+    monkeypatch.setattr(Path, "open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with told("cannot be read: Permission denied", UnreadableMedia):
+        from engine.project.store import _sha256
+
+        _sha256(bad)
+
+
+def test_videos_of_odd_sizes_and_lengths_are_told(tmp_path):
+    from engine.evaluation.video import MAX_RECORDING_S, _facts
+
+    def container(picture, duration=None):
+        stream = SimpleNamespace(
+            sample_aspect_ratio=1, average_rate=25, guessed_rate=25, duration=duration, time_base=1
+        )
+        return SimpleNamespace(decode=lambda _: iter([picture] if picture else []), duration=None), stream
+
+    small, plain = SimpleNamespace(width=4, height=4), SimpleNamespace(width=640, height=360)
+    for given, words in (
+        (container(None), "no picture that can be decoded"),
+        (container(small), "4 × 4 pixels"),
+        (container(plain, MAX_RECORDING_S + 60), "minutes"),
+    ):
+        with told(words, UnreadableMedia):
+            _facts(tmp_path / "x.mp4", *given)
