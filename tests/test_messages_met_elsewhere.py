@@ -363,3 +363,69 @@ def test_videos_of_odd_sizes_and_lengths_are_told(tmp_path):
     ):
         with told(words, UnreadableMedia):
             _facts(tmp_path / "x.mp4", *given)
+
+
+def test_the_last_ones_a_creator_may_meet(tmp_path, monkeypatch):
+    import contextlib
+    import threading
+
+    import soundfile
+
+    from engine.jobs import analyse
+    from engine.jobs.queue import RenderQueue
+    from engine.media import frames
+    from engine.media.ffmpeg import FfmpegFailed
+    from engine.media.probe import open_photo
+
+    running = SimpleNamespace()
+    queue = SimpleNamespace(
+        _lock=threading.RLock(),
+        _job=lambda job_id: running,
+        _runner=SimpleNamespace(job=running),
+        _waiting=[],
+        _past=[],
+    )
+    with told("This render is running"):
+        RenderQueue.remove(queue, "x")
+    Picture.fromarray(np.zeros((300, 300, 3), np.uint8)).save(tmp_path / "a.png")
+    with told("is damaged: odd", UnreadableMedia), open_photo(tmp_path / "a.png"):
+        raise ValueError("odd")
+
+    @contextlib.contextmanager
+    def failing(arguments):
+        raise FfmpegFailed(1, "no such codec")
+        yield
+
+    monkeypatch.setattr(frames.ffmpeg, "reading_from", failing)
+    inside = frames.VideoInside((8, 8), 2, 25, False)
+    with told("cannot be decoded", UnreadableMedia), frames.frames_of(tmp_path / "a.png", inside):
+        pass
+    monkeypatch.undo()
+    soundfile.write(tmp_path / "a.wav", np.zeros(32000), 16000)
+    monkeypatch.setattr(analyse, "turns_of_voice", lambda *_: [])
+    with ProjectStore.create(tmp_path / "p") as store:
+        project: Project = store.load()
+        analyse.add_voices(store, project, [("A", tmp_path / "a.wav"), ("B", tmp_path / "a.wav")])
+        with told("None of the recordings holds speech"):
+            list(analyse.find_voices(store, project))
+
+
+def test_what_makes_a_video_unfit_for_the_benchmark_is_told(tmp_path, monkeypatch):
+    from engine.jobs import evaluate_folder, make_benchmark
+
+    facts = SimpleNamespace(duration_s=5.0, frame_rate=25.0)
+    for found in (1, 3):
+        monkeypatch.setattr(evaluate_folder, "people_in", lambda *_, found=found: [None] * found)
+        with told(f"{found} faces were found at the beginning"):
+            evaluate_folder.two_people(facts, None)
+    still = np.random.default_rng(0).integers(0, 255, (90, 160, 3), np.uint8)
+    moved = np.roll(still, 12, axis=1)
+    monkeypatch.setattr(make_benchmark, "frames_of", lambda _: iter([still, *[moved] * 200]))
+    for count, words in ((3, "3 faces are seen at 0.0 s"), (2, "The camera moves")):
+        analyser = SimpleNamespace(detector=lambda image, count=count: [None] * count)
+        with told(words):
+            make_benchmark._two_faces_and_a_steady_camera(facts, analyser)
+    monkeypatch.setattr(make_benchmark, "look_at", lambda path: facts)
+    monkeypatch.setattr(make_benchmark, "own_sound", lambda facts: None)
+    with told("It has no sound"):
+        make_benchmark._checked(tmp_path / "x.mp4", None)
