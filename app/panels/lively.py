@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from engine.cast.scene_prompt import suggest_prompt
 
 from app import texts
 from app.actions import lively as actions
@@ -13,6 +12,7 @@ from app.desk import Desk
 from app.history import label_of
 from app.presenters import html
 from app.watch import Page, Updates
+from engine.cast.scene_prompt import suggest_prompt
 from engine.project.document import Project, RenderSettings, Scene, TakeKind
 from engine.project.presets import load_preset, preset_names, save_preset, settings_for
 
