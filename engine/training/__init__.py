@@ -1,0 +1,1 @@
+"""Training the network: the data it learns from, the method, and the proof that it works (paper, section 3)."""
