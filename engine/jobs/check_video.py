@@ -7,13 +7,15 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from engine.analysis.diarization import diarize, turns_of_voice
+from engine.analysis.face_protocols import FoundMesh
 from engine.analysis.faces import FaceAnalyser, default_analyser, detect_faces
 from engine.analysis.rttm import read_rttm
 from engine.analysis.separation import separate
-from engine.analysis.types import Diarization
+from engine.analysis.types import Diarization, FaceAnalysis, FaceDetail
 from engine.cast.streams import VOICE_SAMPLE_RATE
 from engine.cast.timeline import within
 from engine.errors import NoFacesFound, NoSpeechFound, StudioError
@@ -27,7 +29,7 @@ from engine.jobs.check_take import frame_for_take, own_sound, watch_take
 from engine.jobs.events import StageProgress
 from engine.media.read import load_waveform
 from engine.media.types import Image, Waveform
-from engine.project.document import Speaker, Turn
+from engine.project.document import Face, Speaker, Turn
 from engine.project.reading import read_project
 from engine.project.store import PROJECT_NAME, ProjectFiles
 from engine.project.takes import TakeRecord, read_take
@@ -97,27 +99,44 @@ def check_video(order: VideoOrder, analyser: FaceAnalyser | None = None) -> Iter
 
 def people_in(facts: VideoFacts, analyser: FaceAnalyser) -> list[KnownPerson]:
     """Everybody in the first frames of a video, from left to right. Raises NoFacesFound."""
-    most: list[KnownPerson] = []
+    most: FaceAnalysis | None = None
+    best = None
     for index, rgb in enumerate(islice(frames_of(facts), max(_LOOKED_AT) + 1)):
         if index not in _LOOKED_AT:
             continue
-        try:
-            found = detect_faces(Image(rgb), analyser)
-        except NoFacesFound:
-            continue
-        if len(found.faces) > len(most):
-            most = [
-                KnownPerson(face.id, face.name, face.box_px, detail.points_px, detail.embedding)
-                if (detail := found.details.get(face.id))
-                else KnownPerson(face.id, face.name, face.box_px)
-                for face in found.faces
-            ]
-    if not most:
+        found = _more_than(0 if most is None else len(most.faces), Image(rgb), analyser)
+        if found:
+            most, best = found, Image(rgb)
+    if most is None or best is None:
         raise NoFacesFound(
             f"No face was found at the beginning of {facts.path.name!r}.",
             "Use a video that begins with everybody in the picture, with larger or better lit faces.",
         )
-    return most
+    return [_known(best, face, most.details.get(face.id), analyser) for face in most.faces]
+
+
+def _more_than(num_faces: int, image: Image, analyser: FaceAnalyser) -> FaceAnalysis | None:
+    """The faces of a frame where they are more than that; meshes and identities cost more, and are left for these."""
+    boxes = analyser.detector(image)
+    if len(boxes) <= num_faces:
+        return None
+    try:
+        found = detect_faces(image, replace(analyser, detector=lambda _: boxes, embedder=_nobody))
+    except NoFacesFound:
+        return None
+    return found if len(found.faces) > num_faces else None
+
+
+def _nobody(image: Image, mesh: FoundMesh, landmarks_px: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.zeros(0, np.float32)
+
+
+def _known(image: Image, face: Face, detail: FaceDetail | None, analyser: FaceAnalyser) -> KnownPerson:
+    if detail is None:
+        return KnownPerson(face.id, face.name, face.box_px)
+    mesh = FoundMesh(detail.points_px, detail.blendshapes, 1.0)
+    embedding = analyser.embedder(image, mesh, np.array(face.landmarks_px, np.float32))
+    return KnownPerson(face.id, face.name, face.box_px, detail.points_px, embedding)
 
 
 def _heard(order: VideoOrder, sound: Waveform | None) -> _Heard:
