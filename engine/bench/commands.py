@@ -49,3 +49,27 @@ def memory(people: Annotated[int, typer.Option(help="How many people move.", min
     from engine.bench.memory import bench_memory
 
     bench_memory(people)
+
+
+@bench_app.command()
+def check(
+    media: Annotated[Path, typer.Option(help="A folder with photos/, dialogues/ and videos/ of test media.")],
+    folder: Annotated[Path, typer.Option(help="Where the animatics are kept for the next run.")],
+    cases: Annotated[int, typer.Option(help="Seeded cases of each kind.", min=1)] = 40,
+    held_out: Annotated[bool, typer.Option(help="On scenes by which no threshold was set.")] = False,
+) -> None:
+    """Faults put in on purpose: how many the check finds, and how often it cries wolf."""
+    from engine.bench.check import bench_check
+
+    bench_check(media, folder, cases, held_out)
+
+
+@bench_app.command()
+def checking(
+    video: Annotated[Path, typer.Argument(help="A talking video.")],
+    voices: Annotated[list[Path] | None, typer.Option(help="A sound file for each person, from left to right.")] = None,
+) -> None:
+    """How long a check takes and how much memory, beside the video's own length and one four times as long."""
+    from engine.bench.checking import bench_checking
+
+    bench_checking(video, voices or [])
