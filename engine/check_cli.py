@@ -46,6 +46,7 @@ def check(
 ) -> None:
     """Say whether the right mouths move, in time, and whether everybody stays who they are."""
     from engine.evaluation.page import write_page
+    from engine.evaluation.syncnet import syncnet_missing, syncnet_path
     from engine.evaluation.table import lines_of
     from engine.jobs.check_video import VideoOrder, check_file_of_project, check_video
     from engine.project.atomic import write_bytes
@@ -68,6 +69,8 @@ def check(
         return
     for line in lines_of(checked.report):
         typer.echo(line)
+    if syncnet_path() is None:
+        typer.echo(f"SyncNet's confidence was not measured: {syncnet_missing()}")
     typer.echo(f"{data}\n{page}")
 
 

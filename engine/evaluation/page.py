@@ -25,7 +25,7 @@ KINDS = {
     "lip-sync": "Lips and voice", "delay": "Delay", "wrong-mouth": "Wrong mouth", "silent-mouth": "Silent mouth",
     "closure": "Lips on p, b, m", "face-lost": "Face seen", "identity": "Same person", "freeze": "Frozen",
     "colour": "Colours", "seam": "Seams", "outside": "Outside the faces", "sound": "Sound", "length": "Length",
-    "faces": "Faces", "turns": "Turns", "file": "File",
+    "faces": "Faces", "turns": "Turns", "file": "File", "syncnet": "SyncNet",
 }  # fmt: skip
 UNITS = {
     "delay": " ms", "freeze": " s", "length": " s", "lip-sync": "", "identity": " away", "colour": " ΔE",

@@ -22,6 +22,7 @@ from engine.evaluation.video import VideoFacts, frames_of, look_at
 from engine.evaluation.watching import KnownPerson, Watched, watch
 from engine.jobs import evidence
 from engine.jobs.events import StageProgress
+from engine.jobs.lip_figures import add_confidence
 from engine.jobs.scene_plan import frame_for
 from engine.media.read import load_waveform
 from engine.media.types import Waveform
@@ -69,6 +70,7 @@ def watch_take(
     for step in watch(frames_of(facts), known, facts.frame_rate, analyser):
         if isinstance(step, Watched):
             report = judge(step, expected)
+            yield from add_confidence(report, facts, step, expected)
             report.seconds, report.measured_by = round(time.monotonic() - started, 2), analyser.name
             yield step, expected, report
         elif step % 5 == 0:

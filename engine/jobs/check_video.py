@@ -27,6 +27,7 @@ from engine.evaluation.video import VideoFacts, frames_of, look_at
 from engine.evaluation.watching import KnownPerson, Watched, watch
 from engine.jobs.check_take import frame_for_take, own_sound, watch_take
 from engine.jobs.events import StageProgress
+from engine.jobs.lip_figures import add_confidence
 from engine.media.read import load_waveform
 from engine.media.types import Image, Waveform
 from engine.project.document import Face, Speaker, Turn
@@ -93,6 +94,7 @@ def check_video(order: VideoOrder, analyser: FaceAnalyser | None = None) -> Iter
     remarks += _about_the_file(facts, watched, voices)
     expected = Expected(tuple(voices), duration_s=facts.duration_s, sound=sound, remarks=tuple(remarks))
     report = judge(watched, expected)
+    yield from add_confidence(report, facts, watched, expected)
     report.seconds, report.measured_by = round(time.monotonic() - started, 2), analyser.name
     yield CheckedVideo(facts, watched, expected, report)
 
