@@ -50,6 +50,7 @@ class PersonCurves:
     """``opening``, ``width``: inner lips and mouth corners. ``change`` (F,): mean difference of the face's grey values
     from the frame before (the first is 0). ``points`` (F, 22, 2) px: brows and eyes. ``boxes`` (F, 4) px: of the mesh.
     ``identity_at`` (K,) frame indices and ``identity`` (K,) distances from the wanted face (NaN = not seen).
+    ``meshes`` (F, 478, 2) px where they were asked for.
     """
 
     face_id: str
@@ -62,6 +63,7 @@ class PersonCurves:
     identity_at: NDArray[np.int64]
     identity: Curve
     same_person: float
+    meshes: NDArray[np.float32] | None = None
 
     def between(self, first: int, last: int) -> "PersonCurves":
         """The curves of frames ``first`` to ``last`` (not included)."""
@@ -75,6 +77,7 @@ class PersonCurves:
             boxes=self.boxes[first:last],
             identity_at=self.identity_at[kept] - first,
             identity=self.identity[kept],
+            meshes=None if self.meshes is None else self.meshes[first:last],
         )
 
     @property
@@ -123,6 +126,7 @@ class _Follower:
     mesher: FaceMesher
     wanted: NDArray[np.float32] | None
     points_px: NDArray[np.float32] | None = None
+    meshes: list[NDArray[np.float32]] | None = None  # None = not asked for
     lost_for: int = 0
     rows: list[tuple[float, float, float]] = field(default_factory=list)  # opening, width, change
     points: list[NDArray[np.float32]] = field(default_factory=list)
@@ -133,6 +137,8 @@ class _Follower:
     def look(self, image: Image) -> FoundMesh | None:
         mesh = self._mesh(image)
         change = self._change(image.rgb, mesh)
+        if self.meshes is not None:
+            self.meshes.append(np.full((478, 2), np.nan, np.float32) if mesh is None else mesh.points_px[:, :2].copy())
         if mesh is None:
             self.rows.append((np.nan, np.nan, np.nan))
             self.points.append(np.full((len(POINTS), 2), np.nan, np.float32))
@@ -193,6 +199,7 @@ class _Follower:
             identity_at=np.array([index for index, _ in self.identity], np.int64),
             identity=np.array(distances, np.float64),
             same_person=_same_person(wanted),
+            meshes=None if self.meshes is None else np.array(self.meshes, np.float32).reshape(-1, 478, 2),
         )
 
 
@@ -236,13 +243,17 @@ class _Surroundings:
 
 
 def watch(
-    frames: Iterable[Frame], known: Sequence[KnownPerson], frame_rate: float, analyser: FaceAnalyser
+    frames: Iterable[Frame],
+    known: Sequence[KnownPerson],
+    frame_rate: float,
+    analyser: FaceAnalyser,
+    keep_meshes: bool = False,
 ) -> Iterator[int | Watched]:
     """The number of frames seen so far, after each one; at last the curves. Raises ModelMissing."""
     # Each core has a mesher of its own; identity is another network, and runs beside them.
     meshers = [_alone(analyser.mesher) for _ in range(NUM_THREADS)]
     followers = [
-        _Follower(person, meshers[index % NUM_THREADS], person.embedding, person.points_px)
+        _Follower(person, meshers[index % NUM_THREADS], person.embedding, person.points_px, [] if keep_meshes else None)
         for index, person in enumerate(known)
     ]
     shares = [followers[start::NUM_THREADS] for start in range(NUM_THREADS)]
