@@ -60,3 +60,7 @@ class ConditioningError(StudioError):
 
 class OutOfMemory(StudioError):
     """The GPU or the computer has not enough memory for a render, even with every saving."""
+
+
+class UnusableShards(StudioError):
+    """Prepared training data that is missing, damaged, or made for another network."""
