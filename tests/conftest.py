@@ -13,6 +13,8 @@ from engine.messages import ROOT, all_messages
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other cores have tests of their own
 
 SHARED_MEDIA = Path(os.environ.get("ROUNDTABLE_MEDIA", Path(__file__).parents[2] / "shared" / "media"))
 
@@ -31,7 +33,7 @@ def shared_media() -> Callable[..., Path]:
 
 
 REACHED: set[tuple[str, int]] = set()
-"""File and line of every place that made an error for people in this run; other processes' are not seen."""
+"""File and line of every place that made an error for people in this run, in the processes that run tests."""
 
 
 def pytest_configure() -> None:
@@ -46,13 +48,24 @@ def pytest_configure() -> None:
     StudioError.__init__ = noted  # type: ignore[method-assign]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A process that ran a share of the tests has ended: what its tests met counts too."""
+    REACHED.update((name, line) for name, line in node.workeroutput.get("messages_met", []))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["messages_met"] = sorted(REACHED)
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """After a run of the whole suite: the messages that no test met."""
     options = config.option
     if [Path(argument) for argument in config.args] != [Path("tests")] or options.keyword or options.markexpr:
         return
     missed = unreached()
-    terminalreporter.section(f"{len(missed)} messages that no test of this process met")
+    terminalreporter.section(f"{len(missed)} messages that no test met, children of tests aside")
     for line in missed:
         terminalreporter.line(line)
 

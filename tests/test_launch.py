@@ -94,6 +94,7 @@ def test_help_installs_nothing(tmp_path, installed):
         (["studio", "--share"], ["-m", "app", "--share"]),
         (["demo"], ["-m", "engine", "demo"]),
         (["faces", "a b.png", "--json"], ["-m", "engine", "faces", "a b.png", "--json"]),
+        (["test"], ["-m", "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]),
         (["test", "-k", "launch"], ["-m", "pytest", "-k", "launch"]),
     ],
 )

@@ -9,6 +9,8 @@ from typing import NoReturn
 
 from engine.launcher.environment import CARRIERS, PACKAGES, TESTS, Environment, SetupError
 
+# A process for each core, as most tests keep to one; what a file's tests share is made once.
+WHOLE_SUITE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
 ROOM_FOR_BYTECODE = 200_000_000  # bytes free on the disk of the environment
 
 HELP = """Roundtable: one group photo and one recorded conversation become a video in which everyone talks.
@@ -58,7 +60,7 @@ def command_line(arguments: list[str]) -> list[str]:
     if arguments[0] == "studio":
         return ["-m", "app", *arguments[1:]]
     if arguments[0] == "test":
-        return ["-m", "pytest", *arguments[1:]]
+        return ["-m", "pytest", *(arguments[1:] or WHOLE_SUITE)]
     return ["-m", "engine", *arguments]
 
 
