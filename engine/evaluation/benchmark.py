@@ -18,7 +18,8 @@ MAX_BYTES, MAX_VIDEOS, MAX_SPANS, MAX_S = 20_000_000, 10_000, 2_000, 3600.0
 FRAMES_OF_TIMECODE = 30
 REMEDY = 'Write {"interact_1": {"left": [[0.0, 4.16]], "right": [[4.5, 8.0]]}, …}.'
 
-MEASURED = ("interactivity", "sync_r", "identity")
+MEASURED = ("interactivity", "sync_c_weighted", "sync_c", "sync_r", "identity")
+COLUMNS = (("Interactivity", 13), ("Sync-C*", 8), ("Sync-C", 7), ("sync r*", 8), ("ID", 6), ("FID", 8), ("FVD", 8))
 MAX_ROWS = 40  # more videos are found in the JSON
 
 Span = tuple[float, float]
@@ -46,13 +47,18 @@ class Annotation:
 
 @dataclass(frozen=True)
 class VideoFigures:
-    """One video. None = not measurable, ``missing`` says why. ``sync_r``: correlation of mouth and voice, weighted."""
+    """One video. None = not measurable, ``missing`` says why. ``sync_r``: correlation of mouth and voice, weighted by
+    how long each side speaks. SyncNet's confidence: ``sync_c_weighted`` over speech, weighted so too (the paper's
+    Sync-C*); ``sync_c`` over each speaker's whole length (Sync-C), mean of those who speak.
+    """
 
     name: str
     interactivity: float | None
     sync_r: float | None
     identity: float | None
     missing: tuple[str, ...] = ()
+    sync_c_weighted: float | None = None
+    sync_c: float | None = None
 
 
 @dataclass(frozen=True)
@@ -143,12 +149,12 @@ def rows_of(figures: Figures) -> list[str]:
     total = len(figures.videos) + len(figures.failed)
     rows = [
         f"{len(figures.videos)} of {total} videos measured with {figures.measured_by}.",
-        f"{'':<30} {'Interactivity':>13} {'Sync-C*':>8} {'sync r*':>8} {'ID':>6} {'FID':>8} {'FVD':>8}",
+        f"{'':<30} " + " ".join(f"{name:>{width}}" for name, width in COLUMNS),
         _row("these videos, mean", *(figures.mean(name) for name in MEASURED), figures.fid, figures.fvd),
     ]
     if len(figures.videos) <= MAX_ROWS:
-        rows += [_row(f"  {v.name[:26]}", v.interactivity, v.sync_r, v.identity) for v in figures.videos]
-    rows += [f"{name:<30} {a:>13.2f} {b:>8.2f} {'':>8} {'':>6} {'':>8} {c:>8.2f}" for name, a, b, c in PUBLISHED]
+        rows += [_row(f"  {v.name[:26]}", *(getattr(v, name) for name in MEASURED)) for v in figures.videos]
+    rows += [_row(name, a, b, fvd=c) for name, a, b, c in PUBLISHED]
     rows.append("Rows below the first: Table 2 of arXiv 2511.23475, with InsightFace's points and SyncNet.")
     rows += [f"{figure} was not measured: {why}" for figure, why in figures.not_measured]
     for video in figures.videos:
@@ -157,10 +163,11 @@ def rows_of(figures: Figures) -> list[str]:
     return rows
 
 
-def _row(name: str, *values: float | None) -> str:
-    """``values``: interactivity, sync_r, identity, and FID and FVD where they are of a whole folder."""
-    interactivity, *others = values
-    cells = list(zip((interactivity, None, *others, None, None), (13, 8, 8, 6, 8, 8), strict=False))
+def _row(name: str, *values: float | None, fvd: float | None = None) -> str:
+    """``values`` in the order of COLUMNS; those that are not given are unknown."""
+    given = dict(zip((column for column, _ in COLUMNS), values, strict=False))
+    given.setdefault("FVD", fvd)
+    cells = [(given.get(column), width) for column, width in COLUMNS]
     return f"{name:<30} " + " ".join(f"{'-':>{width}}" if v is None else f"{v:>{width}.2f}" for v, width in cells)
 
 

@@ -42,25 +42,25 @@ FID, FVD = FrechetFile("FID", INCEPTION), FrechetFile("FVD", I3D)
 
 
 def frechet_distance(real: Iterable[NDArray[np.float32]], made: Iterable[NDArray[np.float32]]) -> float:
-    """Between two sets of feature rows (N, D). Raises ValueError where one has fewer than two rows."""
+    """Between two sets of feature rows, which come in pieces (n, D). Raises ValueError where one has fewer than two."""
     import torch
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    rows = [
-        np.concatenate([*part]) if (part := list(parts)) else np.zeros((0, 1), np.float32) for parts in (real, made)
-    ]
-    if min(len(part) for part in rows) < 2:
-        raise ValueError("a distance of distributions needs two features of each")
-    identity = torch.nn.Identity()
-    identity.num_features = rows[0].shape[1]  # type: ignore[assignment]
-    measure = FrechetInceptionDistance(feature=identity)
-    for features, is_real in zip(rows, (True, False), strict=True):
-        measure.update(torch.from_numpy(features), real=is_real)
+    measure: FrechetInceptionDistance | None = None
+    counts = [0, 0]
+    for index, pieces in enumerate((real, made)):
+        for rows in pieces:
+            if measure is None:
+                identity = torch.nn.Identity()
+                identity.num_features = rows.shape[1]  # type: ignore[assignment]
+                measure = FrechetInceptionDistance(feature=identity)
+                measure.set_dtype(torch.float64)
+            measure.update(torch.from_numpy(rows.astype(np.float64)), real=index == 0)
+            counts[index] += len(rows)
+    if measure is None or min(counts) < 2:
+        whose = "real" if counts[0] < 2 else "judged"
+        raise ValueError(f"the {whose} videos are too short or too few: two features of each are needed.")
     return float(measure.compute())
-
-
-def _listed(*sets: Iterable[NDArray[np.float32]]) -> list[list[NDArray[np.float32]]]:
-    return [list(rows) or [np.zeros((0, 1), np.float32)] for rows in sets]
 
 
 def picture_features(path: Path, frames: Iterable[Frame]) -> Iterator[NDArray[np.float32]]:
@@ -82,14 +82,28 @@ def video_features(path: Path, frames: Iterable[Frame]) -> Iterator[NDArray[np.f
 
 
 def _network(path: Path) -> Any:
+    """Raises ValueError for a file that is no TorchScript."""
     import torch
 
-    return torch.jit.load(str(path), map_location="cpu").eval()
+    try:
+        return torch.jit.load(str(path), map_location="cpu").eval()
+    except (RuntimeError, ValueError, EOFError) as error:
+        raise ValueError(
+            f"{path.name} cannot be read as TorchScript: delete it, or put the published one there."
+        ) from error
 
 
 def _features(network: Any, pixels: NDArray[np.uint8], **options: bool) -> NDArray[np.float32]:
+    """(1, D). Raises ValueError where the network takes or gives something else than the published one."""
     import torch
 
-    with torch.inference_mode():
-        values = torch.from_numpy(np.ascontiguousarray(pixels))
-        return np.asarray(network(values.float() if pixels.ndim == 5 else values, **options).numpy(), np.float32)
+    values = torch.from_numpy(np.ascontiguousarray(pixels))
+    try:
+        with torch.inference_mode():
+            found = network(values.float() if pixels.ndim == 5 else values, **options)
+    except RuntimeError as error:  # TorchScript's own word for options that it does not know, and for wrong shapes
+        last = f"{error}".strip().splitlines()[-1]
+        raise ValueError(f"the network is not used like the published one ({last[:200]}).") from error
+    if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != 1:
+        raise ValueError("the network does not give one row of features like the published one.")
+    return np.asarray(found.float().numpy(), np.float32)

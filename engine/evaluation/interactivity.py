@@ -7,10 +7,12 @@ normalised, however small.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.analysis.face_protocols import FaceDetector
 from engine.media.types import Image
 
 CROP_PX = 224.0
@@ -23,21 +25,34 @@ POINTS = BROWS + EYES
 
 
 def face_boxes(frames: Iterable[NDArray[np.uint8]], points_px: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(F, people, 4) x0 y0 x1 y1 px: the detector's box of each tracked face, in frames seen small as in the benchmark.
+    """(F, people, 4) x0 y0 x1 y1 px: the detector's box of each tracked face; see ``boxes_of``."""
+    return boxes_of([detected_boxes(rgb) for rgb in frames], points_px)
 
-    ``points_px`` (F, people, 478, 3); where the detector misses a face, its box stays the last one.
-    """
+
+def detected_boxes(rgb: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
+    """The boxes (4,) px of all faces of a frame, which the detector sees small, as in the benchmark."""
+    return [np.array(face.box_px) for face in _detector()(Image(rgb))]
+
+
+@lru_cache(maxsize=1)
+def _detector() -> FaceDetector:
     from engine.analysis.backends.centerface import CenterFace
 
-    detector = CenterFace(long_sides_px=(DETECTOR_LONG_SIDE_PX,))
+    return CenterFace(long_sides_px=(DETECTOR_LONG_SIDE_PX,))
+
+
+def boxes_of(found: Sequence[Sequence[NDArray[np.float64]]], points_px: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(F, people, 4): which of the boxes ``found`` in each frame holds whose face.
+
+    ``points_px`` (F, people, N, 2 or 3); where the detector misses a face, its box stays the last one.
+    """
     boxes = np.concatenate([points_px[..., :2].min(2), points_px[..., :2].max(2)], axis=-1).astype(np.float64)
-    for index, rgb in enumerate(frames):
+    for index, in_frame in enumerate(found):
         if index:
             boxes[index] = boxes[index - 1]
-        found = [np.array(face.box_px) for face in detector(Image(rgb))]
         for person, points in enumerate(points_px[index, :, :, :2]):
             middle = points.mean(0)
-            holding = [box for box in found if np.all(middle > box[:2]) and np.all(middle < box[2:])]
+            holding = [box for box in in_frame if np.all(middle > box[:2]) and np.all(middle < box[2:])]
             if holding:
                 boxes[index, person] = holding[0]
     return boxes

@@ -11,11 +11,13 @@ from engine.analysis.faces import FaceAnalyser, default_analyser
 from engine.analysis.separation import separate
 from engine.analysis.types import Diarization
 from engine.cast.streams import VOICE_SAMPLE_RATE
-from engine.errors import StudioError, UnreadableMedia
+from engine.errors import StudioError, UnreadableMedia, UnusableCheckpoint
 from engine.evaluation import frechet
 from engine.evaluation.benchmark import SIDES, Annotation, Figures, VideoFigures, read_annotations, rows_of, weighted
-from engine.evaluation.interactivity import face_boxes, interactivity
+from engine.evaluation.interactivity import boxes_of, detected_boxes, interactivity
 from engine.evaluation.lip_sync import filled, in_spans, loudness, sync_of
+from engine.evaluation.scene import SpokenTurn, Voice
+from engine.evaluation.syncnet import LipNetwork, lip_distances, syncnet, syncnet_missing, syncnet_path
 from engine.evaluation.video import Frame, VideoFacts, frames_of, look_at
 from engine.evaluation.watching import KnownPerson, PersonCurves, Watched, watch
 from engine.jobs.check_take import own_sound
@@ -27,9 +29,10 @@ from engine.project.document import Speaker, Turn
 
 __all__ = ["BenchmarkOrder", "evaluate_folder", "rows_of"]
 
+Boxes = list[list[NDArray[np.float64]]]
+
 ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 SOUND_ENDINGS = (".flac", ".wav", ".mp3", ".m4a")
-SYNCNET = "Sync-C* needs SyncNet's network, which no package brings; sync r* is the correlation of mouth and voice."
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def evaluate_folder(order: BenchmarkOrder) -> Iterator[StageProgress | Figures]:
     if not files:
         raise UnreadableMedia(f"There is no video in {order.videos}.", "Give the folder with --videos.")
     analyser = default_analyser()
+    network, missing = _lip_network()
     measured: list[VideoFigures] = []
     failed: list[tuple[str, str]] = []
     for index, path in enumerate(files):
@@ -58,14 +62,14 @@ def evaluate_folder(order: BenchmarkOrder) -> Iterator[StageProgress | Figures]:
         try:
             if path.stem not in wanted:
                 raise StudioError("The annotations do not name it.")
-            measured.append(_figures_of(path, wanted[path.stem], order.annotations.parent, analyser))
+            measured.append(_figures_of(path, wanted[path.stem], order.annotations.parent, analyser, network))
         except StudioError as error:
             failed.append((path.name, str(error)))
     present = {path.stem for path in files}
     failed += [(name, "There is no video of this name.") for name in wanted if name not in present]
-    distances, missing = _distances(order, [path for path in files if path.stem in wanted])
+    distances, absent = _distances(order, [path for path in files if path.stem in wanted])
     name = f"{analyser.name}; the 22 points from the embedded dense mesh"
-    yield Figures(measured, failed, name, *distances, [("Sync-C*", SYNCNET), *missing])
+    yield Figures(measured, failed, name, *distances, [*missing, *absent])
 
 
 def videos_in(folder: Path) -> list[Path]:
@@ -75,10 +79,23 @@ def videos_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
 
 
-def _figures_of(path: Path, said: Annotation, beside: Path, analyser: FaceAnalyser) -> VideoFigures:
+def _lip_network() -> tuple[LipNetwork | None, list[tuple[str, str]]]:
+    """SyncNet, or why there is none."""
+    path = syncnet_path()
+    why = syncnet_missing() + " sync r* is the correlation of mouth and voice." if path is None else ""
+    try:
+        network = syncnet(path) if path else None
+    except UnusableCheckpoint as error:
+        network, why = None, f"{error}"
+    return network, [("SyncNet's confidence (Sync-C, Sync-C*)", why)] if why else []
+
+
+def _figures_of(
+    path: Path, said: Annotation, beside: Path, analyser: FaceAnalyser, network: LipNetwork | None
+) -> VideoFigures:
     facts = look_at(path)
     known = two_people(facts, analyser)
-    watched = _watched(facts, known, analyser)
+    watched, found = _watched(facts, known, analyser)
     missing = []
     for person in watched.people:
         if person.seen.mean() < 0.98:
@@ -86,12 +103,14 @@ def _figures_of(path: Path, said: Annotation, beside: Path, analyser: FaceAnalys
                 f"{person.name} is not seen in {1 - person.seen.mean():.0%} of the frames; those do not count."
             )
     voices = _voices(path, said, beside, facts)
+    lips = _lip_figures(facts, watched, said, voices, network) if network else (None, None)
     return VideoFigures(
         path.stem,
-        _interactivity(facts, known, watched, said, analyser, missing),
+        _interactivity(watched, found, said, missing),
         _sync(watched, said, voices, missing),
         _identity(watched),
         tuple(missing),
+        *lips,
     )
 
 
@@ -103,46 +122,58 @@ def two_people(facts: VideoFacts, analyser: FaceAnalyser) -> list[KnownPerson]:
     return [KnownPerson(side, side, p.box_px, p.points_px, p.embedding) for side, p in zip(SIDES, known, strict=True)]
 
 
-def _watched(facts: VideoFacts, known: list[KnownPerson], analyser: FaceAnalyser) -> Watched:
-    *_, watched = watch(frames_of(facts), known, facts.frame_rate, analyser)
+def _watched(facts: VideoFacts, known: list[KnownPerson], analyser: FaceAnalyser) -> tuple[Watched, Boxes]:
+    """The curves with all meshes, and the benchmark's own boxes of every frame: the video is decoded once."""
+    found: Boxes = []
+
+    def noted() -> Iterator[Frame]:
+        for rgb in frames_of(facts):
+            found.append(detected_boxes(rgb))
+            yield rgb
+
+    *_, watched = watch(noted(), known, facts.frame_rate, analyser, keep_meshes=True)
     assert isinstance(watched, Watched)
-    return watched
+    return watched, found
 
 
-def _interactivity(
-    facts: VideoFacts,
-    known: list[KnownPerson],
-    watched: Watched,
-    said: Annotation,
-    analyser: FaceAnalyser,
-    missing: list[str],
-) -> float | None:
-    """The paper's definition over the frames in which a side is seen and does not speak."""
-    points = _meshes(frames_of(facts), known, analyser)
-    boxes = face_boxes(frames_of(facts), points)
-    at_s = np.arange(len(points)) / facts.frame_rate
-    listening = np.stack([~in_spans(said.of(side), at_s) for side in SIDES], axis=1)
-    listening &= np.stack([person.seen[: len(points)] for person in watched.people], axis=1)
-    try:
-        return interactivity(points, boxes, listening)
-    except ValueError:
+def _interactivity(watched: Watched, found: Boxes, said: Annotation, missing: list[str]) -> float | None:
+    """The paper's definition over the frames in which a side is seen, as in the one before, and does not speak."""
+    seen = np.stack([person.seen for person in watched.people], axis=1)
+    at_s = np.arange(watched.num_frames) / watched.frame_rate
+    listening = np.stack([~in_spans(said.of(side), at_s) for side in SIDES], axis=1) & seen
+    listening[1:] &= seen[:-1]
+    if not listening[1:].any():
         missing.append("Nobody listens in this video: it has no Interactivity.")
         return None
+    points = np.stack([_held(person) for person in watched.people], axis=1)
+    return interactivity(points, boxes_of(found, points), listening)
 
 
-def _meshes(frames: Iterator[Frame], known: list[KnownPerson], analyser: FaceAnalyser) -> NDArray[np.float32]:
-    """(F, 2, 478, 3): every point, which the rule about jumping faces needs."""
-    from engine.media.types import Image
+def _held(person: PersonCurves) -> NDArray[np.float32]:
+    """(F, 478, 2): a face that is lost stays where it was last seen; zeros for one that never was."""
+    assert person.meshes is not None
+    if not person.seen.any():
+        return np.zeros_like(person.meshes)
+    at = np.where(person.seen, np.arange(len(person.seen)), -1)
+    return person.meshes[np.maximum(np.maximum.accumulate(at), int(person.seen.argmax()))]
 
-    points: list[NDArray[np.float32]] = []
-    for rgb in frames:
-        image = Image(rgb)
-        if not points:
-            meshes = [analyser.mesher(image, person.box_px) for person in known]
-        else:
-            meshes = [analyser.mesher.follow(image, face) for face in points[-1]]
-        points.append(np.stack([mesh.points_px for mesh in meshes]))
-    return np.stack(points)
+
+def _lip_figures(
+    facts: VideoFacts, watched: Watched, said: Annotation, sounds: dict[str, Waveform], network: LipNetwork
+) -> tuple[float | None, float | None]:
+    """Sync-C* and Sync-C of the sides that speak."""
+    spoken = {side: [SpokenTurn("", *span) for span in said.of(side)] for side in sounds}
+    voices = [Voice(side, side, side, sounds[side], tuple(turns)) for side, turns in spoken.items() if turns]
+    *_, pairs = lip_distances(facts, watched, voices, network, whole=True)
+    assert isinstance(pairs, list)
+    speech, whole = [], []
+    for pair in pairs:
+        spans = said.of(pair.face_id)
+        if (found := pair.within(spans)) is not None:
+            speech.append((found.confidence, sum(end - start for start, end in spans)))
+        if (found := pair.within()) is not None:
+            whole.append((found.confidence, 1.0))
+    return weighted(speech), weighted(whole)
 
 
 def _voices(path: Path, said: Annotation, beside: Path, facts: VideoFacts) -> dict[str, Waveform]:
@@ -193,23 +224,32 @@ def _known(person: PersonCurves) -> NDArray[np.float64]:
 def _distances(
     order: BenchmarkOrder, made: list[Path]
 ) -> tuple[tuple[float | None, float | None], list[tuple[str, str]]]:
-    """FID and FVD where their networks and the real videos are there, and what is missing."""
+    """FID and FVD where their networks and the real videos are there, and what is missing.
+
+    A made video that cannot be decoded is among those that failed; a real one is named here.
+    """
     values: list[float | None] = []
     missing = []
     figures = ((frechet.FID, frechet.picture_features), (frechet.FVD, frechet.video_features))
     for figure, features in figures:
         value = None
-        if figure.path is None:
-            missing.append((figure.figure, figure.missing))
-        elif order.real is None:
-            missing.append((figure.figure, "give the real videos with --real."))
-        else:
+        absent = [figure.missing] if figure.path is None else []
+        absent += ["give the real videos with --real."] if order.real is None else []
+        if figure.path is not None and order.real is not None:
             try:
-                value = _distance(figure.path, features, videos_in(order.real), made)
-            except (ValueError, RuntimeError, StudioError) as error:
-                missing.append((figure.figure, f"{error}"))
+                value = _distance(figure.path, features, _real_videos(order.real), made)
+            except (ValueError, StudioError) as error:
+                absent = [f"{error}"]
+        missing += [(figure.figure, why) for why in absent]
         values.append(value)
     return (values[0], values[1]), missing
+
+
+def _real_videos(folder: Path) -> list[Path]:
+    found = videos_in(folder)
+    if not found:
+        raise UnreadableMedia(f"There is no video in {folder}.", "Give the folder of the real ones with --real.")
+    return found
 
 
 def _distance(
@@ -218,8 +258,12 @@ def _distance(
     real: list[Path],
     made: list[Path],
 ) -> float:
-    def rows(paths: list[Path]) -> Iterator[NDArray[np.float32]]:
+    def rows(paths: list[Path], all_needed: bool) -> Iterator[NDArray[np.float32]]:
         for path in paths:
-            yield from features(network, frames_of(look_at(path)))
+            try:
+                yield from features(network, frames_of(look_at(path)))
+            except UnreadableMedia:
+                if all_needed:
+                    raise
 
-    return frechet.frechet_distance(rows(real), rows(made))
+    return frechet.frechet_distance(rows(real, True), rows(made, False))

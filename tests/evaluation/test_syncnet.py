@@ -12,12 +12,14 @@ from known_videos import person
 
 from engine.analysis.backends.syncnet import SyncNet, load_syncnet
 from engine.errors import UnusableCheckpoint
+from engine.evaluation.benchmark import SIDES, Annotation, Figures, VideoFigures, rows_of
 from engine.evaluation.mel_features import cepstra
 from engine.evaluation.report import PersonReport, TakeReport, TurnReport
 from engine.evaluation.scene import Expected, SpokenTurn, Voice
 from engine.evaluation.syncnet import MAX_OFFSET, confidence_of, distances_of, face_crop, lip_distances, syncnet
 from engine.evaluation.video import VideoFacts, look_at
 from engine.evaluation.watching import Watched
+from engine.jobs.evaluate_folder import _lip_figures, _lip_network
 from engine.jobs.lip_figures import add_confidence
 from engine.media.types import Waveform
 from engine.media.write import VideoWriter
@@ -280,3 +282,43 @@ def test_the_whole_network_runs_on_a_video(
     list(add_confidence(report, facts, watched, expected))
     assert report.people[0].findings[0].value is not None
     assert report.people[0].findings[0].value >= 0
+
+
+def test_the_benchmark_weighs_it_by_how_long_each_side_speaks(
+    flickering: tuple[VideoFacts, Watched, Expected],
+) -> None:
+    facts, watched, expected = flickering
+    sides = dict(zip(("left", "right"), watched.people, strict=True))
+    watched = replace(watched, people=[replace(p, face_id=side, name=side) for side, p in sides.items()])
+    sounds = dict.fromkeys(SIDES, expected.voices[0].sound)
+    said = Annotation(left=((0.2, 3.0),), right=((3.0, 4.0),))
+    *_, pairs = lip_distances(facts, watched, [spoken(said, side, sounds) for side in SIDES], Reader(), whole=True)
+    left, right = (pair.within(said.of(pair.face_id)) for pair in pairs)
+    everything = [pair.within() for pair in pairs]
+    assert left is not None
+    assert right is not None
+    weighted, plain = _lip_figures(facts, watched, said, sounds, Reader())
+    assert weighted == pytest.approx((2.8 * left.confidence + 1.0 * right.confidence) / 3.8)
+    assert plain == pytest.approx(np.mean([found.confidence for found in everything if found]))
+    alone = _lip_figures(facts, watched, replace(said, right=()), sounds, Reader())
+    assert alone[0] == pytest.approx(left.confidence)
+    assert _lip_figures(facts, watched, said, {}, Reader()) == (None, None)
+    row = "\n".join(rows_of(Figures([VideoFigures("a", 0.8, 0.7, 0.9, (), 6.12, 5.34)], [], "x")))
+    assert row.splitlines()[2].split()[-7:] == ["0.80", "6.12", "5.34", "0.70", "0.90", "-", "-"]
+    assert row.splitlines()[4].split()[-7:] == ["0.77", "6.01", "-", "-", "-", "-", "0.00"]
+
+
+def spoken(said: Annotation, side: str, sounds: dict[str, Waveform]) -> Voice:
+    return Voice(side, side, side, sounds[side], tuple(SpokenTurn("", *span) for span in said.of(side)))
+
+
+def test_evaluate_names_a_network_that_is_missing_or_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROUNDTABLE_MODELS", str(tmp_path))
+    network, ((_, why),) = _lip_network()
+    assert network is None
+    assert why.startswith(f"put syncnet_v2.model into {tmp_path / 'metrics'}")
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "syncnet_v2.model").write_bytes(b"?")
+    network, ((_, why),) = _lip_network()
+    assert network is None
+    assert "cannot be read as weights" in why
