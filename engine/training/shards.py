@@ -14,10 +14,11 @@
 Any tool that knows webdataset reads them. The same clips give the same bytes. Nothing in a shard is ever unpickled.
 """
 
+import contextlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -111,18 +112,22 @@ def shard_name(number: int) -> str:
     return f"clips-{number:06}.tar"
 
 
-def write_shard(clips: Iterable[Clip], path: Path) -> int:
-    """One tar file, whole or not at all; how many clips are in it. Raises WriteFailed."""
+def write_shard(clips: Iterable[Clip], path: Path) -> None:
+    """One tar file, whole or not at all. Raises WriteFailed."""
+    with open_shard(path) as add:
+        for clip in clips:
+            add(clip)
+
+
+@contextlib.contextmanager
+def open_shard(path: Path) -> Iterator[Callable[[Clip], None]]:
+    """Yields what adds a clip to a tar file, which is there only if the block ends well. Raises WriteFailed."""
     from webdataset.writer import TarWriter
 
-    num_clips = 0
     with whole_file(path) as part, part.open("wb") as file:
         writer = TarWriter(file, encoder=False, mtime=0, user="", group="")
-        for clip in clips:
-            writer.write(_members(clip))
-            num_clips += 1
+        yield lambda clip: writer.write(_members(clip))
         writer.close()
-    return num_clips
 
 
 def join_shards(parts: Iterable[Path], path: Path) -> None:
