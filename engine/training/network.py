@@ -1,0 +1,116 @@
+"""The network that a run starts from, and which of its weights learn."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig
+from torch import Tensor, nn
+
+from engine.dit.checkpoint_names import original_to_ours
+from engine.dit.transformer import AnyTalkerTransformer3DModel
+from engine.dit.weight_files import read_weights
+from engine.errors import UnusableCheckpoint
+
+Learning = Literal["all", "audio_face", "lora"]
+AUDIO_FACE = ("audio_embedder.", "face_embedder.", "_audio", "_face", "audio_attn.", "norm_audio")
+LORA_LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2")
+LORA_NAME = "trained"
+
+
+def is_audio_face(name: str) -> bool:
+    """Whether a parameter is one that AnyTalker adds to Wan."""
+    return any(part in name for part in AUDIO_FACE)
+
+
+def new_network(settings: Mapping[str, Any], base: Path | None, seed: int) -> AnyTalkerTransformer3DModel:
+    """The network of ``settings`` with the weights of ``base``, by published names or ours; what Wan does not have is
+    drawn anew (specification, D.3). Without a base everything is.
+
+    Raises ModelMissing or UnusableCheckpoint.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = AnyTalkerTransformer3DModel(**settings)
+        _draw(network)
+    if base is None:
+        nn.init.zeros_(network.proj_out.weight)
+    else:
+        _take_over(network, base)
+    return network
+
+
+def _draw(network: nn.Module) -> None:
+    """Xavier-uniform matrices, ones for norms, zeros for biases; the tables of shifts and scales stay as drawn."""
+    for name, parameter in network.named_parameters():
+        if name.endswith("scale_shift_table"):
+            continue
+        if parameter.ndim >= 2:
+            nn.init.xavier_uniform_(parameter.view(len(parameter), -1))
+        elif name.endswith("weight"):
+            nn.init.ones_(parameter)
+        else:
+            nn.init.zeros_(parameter)
+
+
+@torch.no_grad()
+def _take_over(network: nn.Module, base: Path) -> None:
+    weights = {original_to_ours(name): tensor for name, tensor in read_weights(base).items()}
+    parameters = dict(network.named_parameters())
+    missing = [name for name in parameters if name not in weights and not is_audio_face(name)]
+    unexpected = [name for name in weights if name not in parameters]
+    shapes = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(parameter.shape)}"
+        for name, parameter in parameters.items()
+        if name in weights and weights[name].shape != parameter.shape
+    ]
+    _refuse(base, {"missing": missing, "unexpected": unexpected, "of another shape": shapes})
+    for name, parameter in parameters.items():
+        if name in weights:
+            parameter.copy_(weights[name])
+
+
+def _refuse(base: Path, problems: Mapping[str, list[str]]) -> None:
+    if any(problems.values()):
+        told = "; ".join(f"{len(names)} {what} ({', '.join(names[:3])})" for what, names in problems.items() if names)
+        raise UnusableCheckpoint(
+            f"{base.name} does not fit the network of this training config: {told}.",
+            "Set [network] to the sizes of that checkpoint, or choose another base.",
+        )
+
+
+def let_learn(network: AnyTalkerTransformer3DModel, learning: Learning, lora_rank: int) -> list[nn.Parameter]:
+    """Everything, what AnyTalker adds to Wan, or low-rank adapters beside the rest."""
+    network.requires_grad_(learning == "all")
+    if learning == "audio_face":
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(is_audio_face(name))
+    if learning == "lora":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network.add_adapter(_lora(network, lora_rank), adapter_name=LORA_NAME)
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _lora(network: nn.Module, rank: int) -> LoraConfig:
+    chosen = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and name.startswith("blocks.") and _takes_lora(name)
+    ]
+    return LoraConfig(r=rank, lora_alpha=rank, target_modules=chosen)
+
+
+def _takes_lora(name: str) -> bool:
+    return name.endswith(LORA_LAYERS) or is_audio_face(name)
+
+
+def plain_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Every parameter by our names, on the CPU, without adapters."""
+    named = network.state_dict()
+    return {
+        name.replace(".base_layer.", "."): tensor.detach().cpu().contiguous()
+        for name, tensor in named.items()
+        if ".lora_" not in name
+    }
