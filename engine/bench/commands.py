@@ -73,3 +73,11 @@ def checking(
     from engine.bench.checking import bench_checking
 
     bench_checking(video, voices or [])
+
+
+@bench_app.command()
+def landmarks(video: Annotated[Path, typer.Argument(help="A video of talking people.")]) -> None:
+    """The mesh's 22 points beside those of InsightFace's 106 on a video; needs its 2d106det.onnx."""
+    from engine.bench.landmarks import bench_landmarks
+
+    bench_landmarks(video)
