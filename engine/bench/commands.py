@@ -52,6 +52,18 @@ def memory(people: Annotated[int, typer.Option(help="How many people move.", min
 
 
 @bench_app.command()
+def train(
+    steps: Annotated[int, typer.Option(help="Steps that are measured.", min=1)] = 6,
+    config: Annotated[str, typer.Option(help="A training config of the small network, or its name.")] = "tiny",
+    threads: Annotated[int, typer.Option(help="Processor cores; 0 = as torch likes.", min=0)] = 0,
+) -> None:
+    """Training steps of the small network: examples per second, memory, and where the time goes."""
+    from engine.bench.training import bench_training
+
+    bench_training(steps, config, threads)
+
+
+@bench_app.command()
 def check(
     media: Annotated[Path, typer.Option(help="A folder with photos/, dialogues/ and videos/ of test media.")],
     folder: Annotated[Path, typer.Option(help="Where the animatics are kept for the next run.")],

@@ -37,6 +37,17 @@ class Data(Table):
     num_workers: int = Field(1, ge=0, description="processes that read ahead")
 
 
+class Made(Table):
+    """Data that the run makes itself where they are not there yet: animated portraits and made voices, in
+    data.folders[0], and a codec trained on the first of them, in data.encoder_folder."""
+
+    takes: int = Field(800, ge=1, description="of 4.6 s each")
+    codec_takes: int = Field(100, ge=1)
+    codec_steps: int = Field(2500, ge=1)
+    codec_batch_size: int = Field(8, ge=1)
+    seed: int = 1
+
+
 class Network(Table):
     """Sizes as in AnyTalkerTransformer3DModel; what is not said is as in the published 1.3B."""
 
@@ -116,6 +127,7 @@ class Run(Table):
 
 class TrainingConfig(Table):
     data: Data
+    made: Made | None = None
     network: Network = Network()
     pairing: PairingTable = PairingTable()
     dropout: DropoutTable = DropoutTable()
@@ -153,6 +165,10 @@ class TrainingConfig(Table):
             ),
             ((self.data.max_frames - 1) % 4 != 0, f"data.max_frames must be 4n+1, not {self.data.max_frames}"),
             (published and self.data.encoder_folder is not None, "data.encoder_folder is for data.encoders = 'tiny'"),
+            (
+                self.made is not None and (published or self.data.encoder_folder is None or len(self.data.folders) > 1),
+                "[made] needs data.encoders = 'tiny', one of data.folders and a data.encoder_folder",
+            ),
             (published and run.check_every > 0, "run.check_every is for data.encoders = 'tiny'"),
         ]
 

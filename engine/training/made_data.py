@@ -27,8 +27,8 @@ FRAME_RATE = 24.0
 FRAMES = 33
 STORED = (128, 96)  # width, height
 TAKE_S = 4.6
-_FINER = 1.5  # takes are drawn so much finer than stored
-_CANVAS = (round(STORED[0] * _FINER), round(STORED[1] * _FINER))
+FINER = 1.5  # takes are drawn so much finer than stored
+_CANVAS = (round(STORED[0] * FINER), round(STORED[1] * FINER))
 _FACE_SHARES = (0.62, 0.80)  # of the canvas' height, from brow to chin and a little more
 _ROOM = 1.12  # a half holds the face and at least so much more
 _HALVES = 2
@@ -195,7 +195,7 @@ def cuts(take: Take, chance: np.random.Generator) -> Iterator[Cut]:
         )
         start, stop = (round(at / FRAME_RATE * SAMPLE_RATE) for at in (first, first + FRAMES))
         voices = tuple(voice.samples[start:stop] for voice in take.voices)
-        boxes = tuple(_scaled(box, 1 / _FINER) for box in take.boxes_px)
+        boxes = tuple(_scaled(box, 1 / FINER) for box in take.boxes_px)
         yield Cut(f"{take.name}-{index}", _resized(frames, STORED), boxes, halves, voices)
 
 

@@ -93,6 +93,14 @@ def let_learn(network: AnyTalkerTransformer3DModel, learning: Learning, lora_ran
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
+def freeze_audio_face(network: nn.Module) -> list[nn.Parameter]:
+    """For the ablation in which nobody is heard: what is never used must not be waited for."""
+    for name, parameter in network.named_parameters():
+        if is_audio_face(name):
+            parameter.requires_grad_(False)
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
 def _lora(network: nn.Module, rank: int) -> LoraConfig:
     chosen = [
         name

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import StudioError
-from engine.training.samples import AudioEncoder, Clip, Codec
+from engine.training.samples import Clip
 from engine.training.shards import ShardIndex, check_made_with, read_index, read_shard
 
 _EPOCH, _POOL = 1, 2
@@ -35,10 +35,10 @@ class ClipOrder:
             raise StudioError(f"There are no prepared videos in {folders[0]}.", "Run `python launch.py data prepare`.")
         self._pool: tuple[tuple[int, int], list[Clip]] | None = None
 
-    def check_made_with(self, codec: Codec, audio: AudioEncoder) -> None:
+    def check_made_with(self, codec_name: str, audio_name: str) -> None:
         """Raises StudioError where the shards were made by others."""
         for index in self._indices:
-            check_made_with(index, codec.name, audio.name)
+            check_made_with(index, codec_name, audio_name)
 
     def __getitem__(self, position: int) -> Clip:
         epoch, inside = divmod(position, self.num_clips)

@@ -65,7 +65,7 @@ class TinyVae(nn.Module):
     ``mean``, ``std`` (C,): of the latents, by which they are normalised.
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (48, 64, 96)) -> None:
+    def __init__(self, widths: tuple[int, int, int] = (32, 56, 96)) -> None:
         super().__init__()
         pixels = 3 * TIME_STRIDE * 4  # four frames, squares of 2 x 2 pixels
         small, middle, large = widths

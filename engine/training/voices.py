@@ -72,7 +72,7 @@ def speak(text: str, speaker: Speaker) -> Waveform:
     made = subprocess.run([program, *options, "--", text], capture_output=True, check=False, timeout=60)
     if made.returncode or len(made.stdout) <= _HEADER_BYTES:
         said = made.stderr.decode(errors="replace").strip()[:200]
-        raise StudioError(f"espeak-ng has made no sound with the voice {voice}: {said}.", "Install its voices again.")
+        raise StudioError(f"No sound came from espeak-ng with the voice {voice}: {said}.", "Install its voices again.")
     # A WAV that is written while it is made does not say how long it is.
     rate = int.from_bytes(made.stdout[_RATE_AT : _RATE_AT + 4], "little")
     samples = np.frombuffer(made.stdout[_HEADER_BYTES:][: (len(made.stdout) - _HEADER_BYTES) // 2 * 2], "<i2")

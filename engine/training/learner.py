@@ -1,0 +1,168 @@
+"""What learns, on accelerate: network, optimiser and averaged weights, step by step, and how they are kept.
+
+One example goes through the network at a time (videos differ in size), and gradients add up to the batch's.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from engine.dit.transformer import AnyTalkerTransformer3DModel
+from engine.training import flow
+from engine.training.checkpoints import Checkpoints, export
+from engine.training.config import Optimiser, TrainingConfig
+from engine.training.inputs import InputMaker, Inputs
+from engine.training.network import LORA_NAME, freeze_audio_face, let_learn, new_network, plain_weights
+from engine.training.steps import Task
+
+
+@dataclass
+class StepDone:
+    """``step`` counts from 1; ``seconds`` by what they went into; ``figures`` of a check, where one was made."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    seconds: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+class Learner:
+    """One process's part of a run. Raises what ``new_network`` raises."""
+
+    def __init__(self, config: TrainingConfig, accelerator: Accelerator) -> None:
+        self._config, self._accelerator = config, accelerator
+        optimiser = config.optimiser
+        network = new_network(config.network.settings(), config.network.base, config.run.seed)
+        parameters = let_learn(network, optimiser.learning, optimiser.lora_rank)
+        if config.ablation.heard == "nothing":
+            parameters = freeze_audio_face(network)
+        if config.run.gradient_checkpointing:
+            network.enable_gradient_checkpointing()
+        network.train()
+        adam = torch.optim.AdamW(
+            parameters, optimiser.learning_rate, optimiser.betas, weight_decay=optimiser.weight_decay
+        )  # fmt: skip
+        self._schedule = LambdaLR(adam, lambda step: _pace(step, optimiser, config.run.steps))
+        self._network, self._adam = accelerator.prepare(network, adam)
+        self._parameters = parameters
+        self._average = (
+            EMAModel(parameters, decay=optimiser.ema_decay, use_ema_warmup=False) if optimiser.ema_decay else None
+        )
+        if self._average:
+            self._average.to(accelerator.device)
+            accelerator.register_for_checkpointing(self._average)
+        accelerator.register_for_checkpointing(self._schedule)
+        self._checkpoints = Checkpoints(config.run.folder / "checkpoints", config.run.keep)
+
+    @property
+    def network(self) -> AnyTalkerTransformer3DModel:
+        network: AnyTalkerTransformer3DModel = self._accelerator.unwrap_model(self._network)
+        return network
+
+    def step(self, step: int, tasks: list[Task], maker: InputMaker, waited_s: float) -> StepDone:
+        seconds = {"data": waited_s, "inputs": 0.0, "forward": 0.0, "backward": 0.0, "optimiser": 0.0}
+        total = torch.zeros((), device=self._accelerator.device)
+        for index, task in enumerate(tasks):
+            with _timed(seconds, "inputs"):
+                inputs = maker.of(task.example, task.left)
+            last = index == len(tasks) - 1
+            with nullcontext() if last else self._accelerator.no_sync(self._network):
+                with _timed(seconds, "forward"):
+                    loss = self._loss(inputs, task) / len(tasks)
+                with _timed(seconds, "backward"):
+                    self._accelerator.backward(loss)
+            total += loss.detach()
+        with _timed(seconds, "optimiser"):
+            norm = self._accelerator.clip_grad_norm_(self._parameters, self._config.optimiser.clip_norm)
+            self._adam.step()
+            self._adam.zero_grad()
+            rate = float(self._schedule.get_last_lr()[0])
+            self._schedule.step()
+            if self._average:
+                self._average.step(self._parameters)
+        mean = float(self._accelerator.reduce(total, "mean"))  # type: ignore[arg-type]
+        return StepDone(step, mean, rate, float(norm or 0.0), seconds)
+
+    def _loss(self, inputs: Inputs, task: Task) -> Tensor:
+        noise = flow.noise_like(inputs.clean_CTHW, task.noise_seed)
+        seen = torch.cat([flow.noised(inputs.clean_CTHW, noise, task.level.sigma), inputs.condition_CTHW])[None]
+        timestep = torch.tensor([task.level.timestep], device=seen.device)
+        predicted = self._network(seen, timestep, inputs.streams, return_dict=False)[0][0]
+        wanted = flow.velocity(inputs.clean_CTHW, noise)
+        return flow.loss(predicted, wanted, task.level.weight, inputs.emphasis_HW)
+
+    def averaged(self) -> AnyTalkerTransformer3DModel:
+        """The network with the averaged weights, for looking at: a copy."""
+        with self._averaged_weights():
+            copy = AnyTalkerTransformer3DModel(**self._config.network.settings())
+            if self._config.optimiser.learning == "lora":
+                let_learn(copy, "lora", self._config.optimiser.lora_rank)
+            copy.load_state_dict(self.network.state_dict())
+        return copy.requires_grad_(False).eval()
+
+    @contextlib.contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        if self._average is None:
+            yield
+            return
+        self._average.store(self._parameters)
+        self._average.copy_to(self._parameters)
+        try:
+            yield
+        finally:
+            self._average.restore(self._parameters)
+
+    def resume(self) -> int:
+        """Steps already done."""
+        latest = self._checkpoints.latest()
+        if latest is None:
+            return 0
+        self._accelerator.load_state(str(latest[1]))
+        return latest[0]
+
+    def save(self, step: int) -> None:
+        self._accelerator.save_state(str(self._checkpoints.part(step)))
+        self._accelerator.wait_for_everyone()
+        if self._accelerator.is_main_process:
+            self._checkpoints.finish(step)
+        self._accelerator.wait_for_everyone()
+
+    def export(self) -> None:
+        """Weights for others, averaged where they are: ``weights``, or ``lora`` where only adapters have learnt."""
+        if not self._accelerator.is_main_process:
+            return
+        folder = self._config.run.folder
+        with self._averaged_weights():
+            if self._config.optimiser.learning == "lora":
+                self.network.save_lora_adapter(folder / "lora", adapter_name=LORA_NAME)
+            else:
+                export(self.network, plain_weights(self.network), folder / "weights", half=False)
+
+
+def _pace(step: int, optimiser: Optimiser, steps: int) -> float:
+    """The share of the learning rate at ``step``: rising over the warm-up, then as ``decay`` says."""
+    if step < optimiser.warmup_steps:
+        return (step + 1) / optimiser.warmup_steps
+    if optimiser.decay == "constant":
+        return 1.0
+    done = (step - optimiser.warmup_steps) / max(1, steps - optimiser.warmup_steps)
+    return 0.02 + 0.98 * float(0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(1.0, done)))))
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], what: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[what] += time.perf_counter() - start
