@@ -31,9 +31,11 @@ from engine.analysis.separation import separate
 from engine.analysis.types import Diarization
 from engine.errors import StudioError
 from engine.evaluation.benchmark import FORMAT, SIDES
-from engine.evaluation.lip_sync import filled, loudness, sync_of
+from engine.evaluation.lip_sync import Curve, filled, loudness, mean_motion, speech_motion, sync_of
+from engine.evaluation.mouth_findings import HEARD
+from engine.evaluation.thresholds import DEFAULT
 from engine.evaluation.video import VideoFacts, frames_of, look_at
-from engine.evaluation.watching import Watched, watch
+from engine.evaluation.watching import PersonCurves, Watched, watch
 from engine.jobs.check_take import own_sound
 from engine.jobs.evaluate_folder import two_people, videos_in
 from engine.jobs.events import StageProgress
@@ -101,14 +103,14 @@ def _checked(path: Path, analyser: FaceAnalyser) -> _Entry:
         raise StudioError("It has no sound.")
     known = two_people(facts, analyser)
     _two_faces_and_a_steady_camera(facts, analyser)
+    found = diarize(sound)
+    if len(found.speakers) > 2:
+        raise StudioError(f"{len(found.speakers)} voices are heard instead of 1 or 2.")
     *_, watched = watch(frames_of(facts), known, facts.frame_rate, analyser)
     assert isinstance(watched, Watched)
     lost = max(1 - person.seen.mean() for person in watched.people)
     if lost > 0:
         raise StudioError(f"A face is lost in {lost:.0%} of the frames.")
-    found = diarize(sound, num_speakers=2)
-    if len(found.speakers) > 2:
-        raise StudioError(f"{len(found.speakers)} voices are heard.")
     voices = separate(sound, Diarization(found.speakers, found.turns))
     sides = _paired(watched, voices)
     spans = {
@@ -145,7 +147,7 @@ def _paired(watched: Watched, voices: dict[str, Waveform]) -> dict[str, str]:
     lag = max(1, round(0.2 * watched.frame_rate))
     loud = {s: loudness(voice, watched.frame_rate, watched.num_frames) for s, voice in voices.items()}
     fits = {
-        speaker_id: [sync_of(filled(person.opening), curve, lag).r for person in watched.people]
+        speaker_id: [_fit(person, curve, watched.frame_rate, lag) for person in watched.people]
         for speaker_id, curve in loud.items()
     }
     sides: dict[str, str] = {}
@@ -155,6 +157,12 @@ def _paired(watched: Watched, voices: dict[str, Waveform]) -> dict[str, str]:
             raise StudioError("Which voice belongs to which face is not clear from the mouths.")
         sides[SIDES[best]] = speaker_id
     return sides
+
+
+def _fit(person: PersonCurves, loud: Curve, frame_rate: float, lag: int) -> float:
+    """Correlation of a mouth with a voice; 0 for a mouth that does not move: its trembling may fit anything."""
+    moved = mean_motion(speech_motion(person.opening, frame_rate), loud > HEARD)
+    return sync_of(filled(person.opening), loud, lag).r if moved >= DEFAULT.moves else 0.0
 
 
 def _written(entry: _Entry, target: Path, name: str) -> dict[str, object]:

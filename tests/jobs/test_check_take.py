@@ -69,13 +69,15 @@ def test_a_sound_take_is_good_and_one_with_its_voices_swapped_is_not(rendered: t
 
 @pytest.mark.slow
 def test_the_command_writes_a_table_json_and_a_page_that_trusts_nobody(
-    rendered: tuple[Path, TakeRecord], tmp_path: Path
+    rendered: tuple[Path, TakeRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ROUNDTABLE_MODELS", str(tmp_path))
     folder, record = rendered
     video = folder / record.take.video_path
     run = CliRunner().invoke(check_app, ["check", str(video), "--project", str(folder), "--out", str(tmp_path)])
     assert run.exit_code == 0, run.output
     assert "Lips and voice" in run.output
+    assert "SyncNet's confidence was not measured: put syncnet_v2.model into" in run.output
     report = TakeReport.model_validate_json((tmp_path / "video.check.json").read_bytes())
     page = (tmp_path / "video.check.html").read_text()
     assert report.verdict == "good"
