@@ -1,7 +1,6 @@
 """Every pure action on a large scene: quick, and never touching the project that it was not given."""
 
 import time
-from statistics import median
 
 import pytest
 from talks import talk
@@ -10,7 +9,8 @@ from app.actions import export, faces, lively, turns, voices
 from engine.project.document import Project
 
 LONG = tuple((n % 9 + 1, 0.5 * n, 0.5 * n + 0.6) for n in range(600))
-MOST_S = 0.02
+MOST_COPIES = 2
+"""What an action may cost, in deep copies of the project: a measure that a busy or slow machine does not change."""
 
 ACTIONS = {
     "move_turn": lambda p: turns.move_turn(p, "t300", "speaker-2"),
@@ -52,13 +52,15 @@ def large() -> Project:
 @pytest.mark.parametrize("name", ACTIONS)
 def test_five_minutes_of_sound_are_changed_at_once(large, name):
     before = large.model_dump_json()
-    took = []
+    copying, took = [], []
     for _ in range(5):
+        started = time.thread_time()
         copy = large.model_copy(deep=True)
-        started = time.perf_counter()
+        copied = time.thread_time()
         changed, said = ACTIONS[name](copy)
-        took.append(time.perf_counter() - started)
-    assert median(took) < MOST_S
+        copying.append(copied - started)
+        took.append(time.thread_time() - copied)
+    assert min(took) < MOST_COPIES * min(copying)
     assert isinstance(said, str)
     assert Project.model_validate_json(changed.model_dump_json()) == changed != large
     assert large.model_dump_json() == before

@@ -59,11 +59,15 @@ def test_a_dragged_slider_is_one_step():
 def test_many_steps_of_a_long_talk_stay_small_and_quick():
     spoken = tuple((n % 9 + 1, 0.5 * n, 0.5 * n + 0.6) for n in range(600))
     history, project = History(), talk(num_faces=9, turns=spoken, duration_s=301)
-    started = time.perf_counter()
+    started = time.thread_time()
+    json = project.scene.model_dump_json()
+    copied = time.thread_time() - started
+    assert json
+    started = time.thread_time()
     for n in range(MOST_STEPS + 50):
         project.scene.turns[n].text = f"word {n}"
         history.push(project.scene, f"step {n}")
-    assert (time.perf_counter() - started) / (MOST_STEPS + 50) < 0.05
+    assert (time.thread_time() - started) / (MOST_STEPS + 50) < 20 * copied  # of writing the scene down once
     assert history.num_bytes < 10e6
     undone = 0
     while history.undo(project.scene):
