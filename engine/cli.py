@@ -18,6 +18,7 @@ from engine.errors import StudioError
 from engine.export_cli import export_app
 from engine.jobs.events import RenderEvent, StageProgress, TakeDone
 from engine.project.document import Project, TakeKind
+from engine.training.data_commands import data_app
 from engine.training.train_commands import train_app
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 models_app = typer.Typer(rich_markup_mode=None, help="The networks of previews and finals: list them, fetch them.")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
+app.add_typer(data_app, name="data")
 app.add_typer(train_app)
 app.add_typer(export_app)
 app.add_typer(check_app)

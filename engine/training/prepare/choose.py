@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from engine.analysis.overlaps import Stretch
-from engine.evaluation.lip_sync import filled
+from engine.evaluation.lip_sync import filled, in_spans, mean_motion, speech_motion
 from engine.media.types import Waveform
 from engine.training.prepare.drops import Drop, Reason
 from engine.training.prepare.framing import Boxes, fits_half, union_of, whole_frame
@@ -155,6 +155,7 @@ def _wrong(
         badly_seen(own, choosing.settings)
         or _out_of_frame(own, choosing)
         or _out_of_time(clip, {piece.speaker_id for piece in pieces}, scores)
+        or _other_mouth(clip, own, pieces, choosing.settings.frame_rate)
     )
 
 
@@ -208,4 +209,24 @@ def _out_of_time(clip: ChosenClip, speaking: set[str], scores: LipScores) -> tup
     wanted = [places.index(place) if place in places else None for place in range(len(clip.speaker_ids))]
     if len(wanted) > 1 and paired(matrix, scores.lead) != wanted:
         return Reason.PAIRING, told(matrix)
+    return None
+
+
+def _other_mouth(
+    clip: ChosenClip, own: Followed, pieces: Sequence[Piece], rate: float
+) -> tuple[Reason, str] | None:  # fmt: skip
+    """While somebody speaks, no other mouth may move more: two voices were taken for one, or the order is wrong."""
+    if len(own.opening) < 2:
+        return None
+    motions = [speech_motion(opening, rate) for opening in own.opening]
+    at_s = np.asarray((np.arange(clip.num_frames) + clip.first + 0.5) / rate, np.float64)
+    for piece in pieces:
+        during = in_spans([(piece.start_s, piece.end_s)], at_s)
+        if piece.end_s - piece.start_s < MIN_VOICE_S or not during.any():
+            continue
+        moved = [mean_motion(motion, during) for motion in motions]
+        place = clip.speaker_ids.index(piece.speaker_id)
+        if max(moved) > moved[place]:
+            side = ("left", "right")[place]
+            return Reason.PAIRING, f"The {side} one is said to speak at {piece.start_s:.1f} s; the other mouth moves."
     return None

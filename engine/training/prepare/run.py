@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from engine.analysis.diarization import default_diarizer
+from engine.analysis.face_protocols import FaceDetector
 from engine.analysis.faces import FaceAnalyser, default_analyser
 from engine.analysis.separation import separate
 from engine.analysis.voice_protocols import Diarizer
@@ -25,7 +26,7 @@ from engine.training.prepare.encode import Encoding, encoded_clips, prompt_for
 from engine.training.prepare.people import PeopleFound, follow_people
 from engine.training.prepare.scores import LipScores, MouthScores
 from engine.training.prepare.settings import PrepareSettings
-from engine.training.prepare.shots import ShotsFound, facts_for, find_shots
+from engine.training.prepare.shots import ShotsFound, facts_for, find_shots, quick_detector
 from engine.training.prepare.speech import SpeechFound, hear
 from engine.training.prepare.work import Made, Source, VideoDone, WorkFolder, videos_under
 from engine.training.samples import AudioEncoder, Codec
@@ -42,12 +43,14 @@ class Tools:
     codec: Codec
     audio: AudioEncoder
     analyser: FaceAnalyser
+    detector: FaceDetector
     diarizer: Diarizer
 
     @staticmethod
     def default(codec: Codec, audio: AudioEncoder) -> "Tools":
         """Embedded ones, or the full ones where they are on disk. Raises ModelMissing."""
-        return Tools(codec, audio, default_analyser(), default_diarizer())
+        analyser = default_analyser()
+        return Tools(codec, audio, analyser, quick_detector(analyser), default_diarizer())
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class _Steps:
         kept = self._read("shots.json", ShotsFound)
         if kept is not None:
             return kept
-        for step in find_shots(self.source.path, self.source.name, self.settings, self.tools.analyser):
+        for step in find_shots(self.source.path, self.source.name, self.settings, self.tools.detector):
             if isinstance(step, StageProgress):
                 yield step
             else:

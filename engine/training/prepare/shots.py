@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from engine.analysis.face_boxes import scaled_to
-from engine.analysis.face_protocols import Box
+from engine.analysis.face_protocols import Box, FaceDetector
 from engine.analysis.faces import FaceAnalyser
 from engine.errors import UnreadableMedia
 from engine.evaluation.camera import Camera
@@ -25,7 +25,7 @@ from engine.training.prepare.settings import PrepareSettings
 STEP = "shots"
 _CAMERA_EVERY = 3  # frames
 _CUT_WIDTH_PX = 256
-_LOOK_SIDE_PX = 480
+_LOOK_SIDE_PX = 640
 _LEAST_CUT_DIFFERENCE = 15.0  # PySceneDetect's own, of 255
 
 
@@ -83,7 +83,7 @@ def facts_for(path: Path, settings: PrepareSettings) -> VideoFacts:
 
 
 def find_shots(
-    path: Path, name: str, settings: PrepareSettings, analyser: FaceAnalyser
+    path: Path, name: str, settings: PrepareSettings, detector: FaceDetector
 ) -> Iterator[StageProgress | ShotsFound]:
     """Progress, then the shots; a video that cannot be used has none, and a drop that says why."""
     try:
@@ -99,7 +99,7 @@ def find_shots(
         yield _nothing(name, settings, Reason.TOO_SHORT, f"It lasts {length_s:.1f} s.", length_s)
         return
     try:
-        for step in _seen(facts, name, settings, analyser):
+        for step in _seen(facts, name, settings, detector):
             yield step if isinstance(step, StageProgress) else _shots(step, name, settings)
     except UnreadableMedia as error:
         yield _nothing(name, settings, Reason.UNREADABLE, error.message, length_s)
@@ -111,7 +111,7 @@ def _nothing(name: str, settings: PrepareSettings, reason: Reason, detail: str, 
 
 
 def _seen(
-    facts: VideoFacts, name: str, settings: PrepareSettings, analyser: FaceAnalyser
+    facts: VideoFacts, name: str, settings: PrepareSettings, detector: FaceDetector
 ) -> Iterator[StageProgress | _Seen]:
     cutter, camera = Cutter(facts.frame_rate), _Camera(settings.max_camera_move)
     looks: list[Look] = []
@@ -122,7 +122,7 @@ def _seen(
     for index, rgb in enumerate(frames_of(facts)):
         count = index + 1
         if index % step == 0:
-            faces = people_of(_faces_in(rgb, analyser), settings.min_bystander)
+            faces = people_of(_faces_in(rgb, detector), settings.min_bystander)
             looks.append(Look(frame=index, boxes_px=faces))
             yield StageProgress(STEP, f"Looking for shots and faces in {name}", count, max(total, count))
         cutter.look(index, rgb)
@@ -131,11 +131,19 @@ def _seen(
     yield _Seen(count, cutter.cuts, camera.moves, looks)
 
 
-def _faces_in(rgb: NDArray[np.uint8], analyser: FaceAnalyser) -> list[Box]:
-    """Large enough to learn from: those are found in a small copy, many times faster."""
+def quick_detector(analyser: FaceAnalyser) -> FaceDetector:
+    """The analyser's detector; the embedded one without its further looks, which are for the back rows of photos."""
+    from engine.analysis.backends.centerface import CenterFace
+
+    detector = analyser.detector
+    return replace(detector, long_sides_px=(_LOOK_SIDE_PX,)) if isinstance(detector, CenterFace) else detector
+
+
+def _faces_in(rgb: NDArray[np.uint8], detector: FaceDetector) -> list[Box]:
+    """Faces large enough to learn from, found in a small copy."""
     scale = min(1.0, _LOOK_SIDE_PX / max(rgb.shape[:2]))
     small = rgb if scale == 1 else scaled_to(rgb, _LOOK_SIDE_PX)
-    return [found.moved(1 / scale).box_px for found in analyser.detector(Image(small))]
+    return [found.moved(1 / scale).box_px for found in detector(Image(small))]
 
 
 def people_of(boxes: Sequence[Box], min_bystander: float) -> list[Box]:
@@ -152,7 +160,7 @@ class Cutter:
         from scenedetect.detectors import AdaptiveDetector
 
         self._detector: Any = AdaptiveDetector(min_scene_len=2, min_content_val=_LEAST_CUT_DIFFERENCE)
-        self._at, self._rate = FrameTimecode, frame_rate
+        self._at, self._rate = FrameTimecode, float(frame_rate)
         self.cuts: list[int] = []
 
     def look(self, index: int, rgb: NDArray[np.uint8]) -> None:
