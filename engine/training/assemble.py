@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import torch
 from safetensors.torch import save_file
 
 from engine.dit.transformer import AnyTalkerTransformer3DModel
+from engine.project.atomic import whole_file
 from engine.training import made_data, tiny
 from engine.training.codec_training import CodecStep, train_codec
 from engine.training.config import Made, TrainingConfig
-from engine.training.faces import load_portraits
+from engine.training.faces import Portrait, load_portraits
 from engine.training.inputs import TrainingEncoders
 from engine.training.made_data import FRAME_RATE, STORED, Cut
 from engine.training.prepare.encoders import TINY_CODEC, TINY_FOLDER, PublishedAudioEncoder
@@ -25,7 +27,7 @@ from engine.training.shards import INDEX_NAME, ShardFacts, write_clips
 Told = Callable[[str], None]
 CHECKED_SCENES = 4
 _SYNC = 10.0  # of a mouth that was drawn to its voice
-_TELL_EVERY_S = 20.0
+_TELL_EVERY_S, _LOOK_EVERY_S = 20.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,21 @@ class Assembled:
     def check(self, network: AnyTalkerTransformer3DModel, step: int) -> dict[str, float]:
         """Rendered and measured: a few held-out people, in a few steps."""
         assert self.coder is not None
-        return checked(network, self.coder, load_portraits(held_out=True), CheckPlan(num_scenes=CHECKED_SCENES))
+        return checked(network, self.coder, self._held_out, CheckPlan(num_scenes=CHECKED_SCENES))
+
+    @cached_property
+    def _held_out(self) -> list[Portrait]:
+        return load_portraits(held_out=True)
 
 
-def assembled(config: TrainingConfig, told: Told) -> Assembled:
-    """Make what is to be made and is not there, and load the encoders. Raises StudioError."""
+def assembled(config: TrainingConfig, told: Told, first: bool = True) -> Assembled:
+    """Make what is to be made and is not there, and load the encoders. Of several processes the ``first`` makes it,
+    and the others wait. Raises StudioError."""
     if config.made is not None:
-        make(config, config.made, told)
+        if first:
+            make(config, config.made, told)
+        while not _is_made(config):
+            time.sleep(_LOOK_EVERY_S)
     if config.data.encoders == "tiny":
         return _tiny(config.data.encoder_folder or TINY_FOLDER)
     return _published(config)
@@ -70,7 +80,13 @@ def _published(config: TrainingConfig) -> Assembled:
     loaded = load_encoders(files, EncoderPlan(device=device), config.run.folder / "prompts")
     image = loaded.image()
     audio = PublishedAudioEncoder(loaded.speech)
-    return Assembled(TrainingEncoders(loaded.prompt.encode, image, loaded.video, audio), PUBLISHED_CODEC)
+    encoders = TrainingEncoders(loaded.prompt.encode, image, loaded.video, audio, prompts_first=True)
+    return Assembled(encoders, PUBLISHED_CODEC)
+
+
+def _is_made(config: TrainingConfig) -> bool:
+    folder = config.data.encoder_folder or TINY_FOLDER
+    return (folder / TINY_CODEC).is_file() and (config.data.folders[0] / INDEX_NAME).is_file()
 
 
 def make(config: TrainingConfig, made: Made, told: Told) -> None:
@@ -78,7 +94,7 @@ def make(config: TrainingConfig, made: Made, told: Told) -> None:
     folder, encoder_folder = config.data.folders[0], config.data.encoder_folder
     assert encoder_folder is not None
     codec_path = encoder_folder / TINY_CODEC
-    if codec_path.is_file() and (folder / INDEX_NAME).is_file():
+    if _is_made(config):
         return
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
@@ -89,7 +105,8 @@ def make(config: TrainingConfig, made: Made, told: Told) -> None:
         cuts = [cut for take in made_data.takes(portraits, made.codec_takes, made.seed) for cut in cuts_of(take)]
         told(f"{len(cuts)} videos for the codec are made")
         encoder_folder.mkdir(parents=True, exist_ok=True)
-        save_file(_codec(cuts, made, told), codec_path)
+        with whole_file(codec_path) as part:
+            save_file(_codec(cuts, made, told), part)
     codec = tiny.TinyCodec(tiny.TinyVideoCoder(tiny.load_vae(codec_path)))
     cuts_made = (cut for take in made_data.takes(portraits, made.takes, made.seed + 1, people) for cut in cuts_of(take))
     facts = ShardFacts(config.data.stage, codec.name, tiny.AUDIO_NAME, STORED[1], STORED[0], FRAME_RATE)

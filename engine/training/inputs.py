@@ -5,7 +5,7 @@ Letters: C channels · F video frames · T latent frames · H W latent sides · 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -22,8 +22,10 @@ from engine.dit.streams import Streams
 from engine.dit.types import Person
 from engine.training.dropout import Left
 from engine.training.examples import Example, Part
+from engine.training.pairing import generic_prompts
 from engine.training.samples import AudioEncoder, Frames
 
+_PROMPTS_AT_ONCE = 1024
 NullText = Literal["negative prompt", "zeros"]
 Heard = Literal["audio and face", "audio", "nothing"]
 
@@ -38,12 +40,14 @@ class VideoEncoder(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TrainingEncoders:
-    """``prompt``: one (L, D) for each; ``image``: (1, n, D) of a picture; ``silence`` (F, K, D) for F frames."""
+    """``prompt``: one (L, D) for each; ``image``: (1, n, D) of a picture. ``prompts_first``: the prompts' encoder is so
+    large that all prompts are to be encoded before a run begins."""
 
     prompt: Callable[[Sequence[str]], list[Tensor]]
     image: Callable[[Frames], Tensor]
     video: VideoEncoder
     audio: AudioEncoder
+    prompts_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,18 +94,19 @@ class InputMaker:
     """Examples to Inputs on ``device``. What frozen encoders make of a picture is kept for ``keep`` pictures."""
 
     def __init__(
-        self, encoders: TrainingEncoders, options: InputOptions, device: torch.device, keep: int = 256
+        self, encoders: TrainingEncoders, options: InputOptions, device: torch.device, keep: int = 1024
     ) -> None:
         self._encoders, self._options, self._device = encoders, options, device
         self._conditions, self._stills, self._faces, self._pictures = (Kept(keep) for _ in range(4))
-        self._silences, self._prompts = Kept(16), Kept(4096)
+        self._silences, self._prompts = Kept(16), Kept(_PROMPTS_AT_ONCE)
 
-    def encode_prompts(self, prompts: Sequence[str]) -> None:
-        """Encode these at once and keep them: a large text encoder is loaded once and let go of."""
-        wanted = [*dict.fromkeys([*prompts, NEGATIVE_PROMPT])]
-        self._prompts = Kept(max(4096, 2 * len(wanted)))
-        for prompt, embeds_LD in zip(wanted, self._encoders.prompt(wanted), strict=True):
-            self._prompts.put(prompt, embeds_LD)
+    def encode_prompts(self, prompts: Iterable[str]) -> None:
+        """Encode these, so many at a time: a large text encoder is loaded once for them, and keeps them on disk."""
+        wanted = [*dict.fromkeys([*generic_prompts(), NEGATIVE_PROMPT, *prompts])]
+        for first in range(0, len(wanted), _PROMPTS_AT_ONCE):
+            some = wanted[first : first + _PROMPTS_AT_ONCE]
+            for prompt, embeds_LD in zip(some, self._encoders.prompt(some), strict=True):
+                self._prompts.put(prompt, embeds_LD)
 
     @torch.no_grad()
     def of(self, example: Example, left: Left) -> Inputs:
@@ -133,7 +138,7 @@ class InputMaker:
         whose = [(part, index) for part in example.parts for index in range(len(part.boxes_px))]
         for (part, index), box in zip(whose, boxes, strict=True):
             voice = part.voices[index]
-            features_FKD = self._silence(example.num_frames) if voice is None else torch.from_numpy(voice).float()
+            features_FKD = self._silence(example.num_frames) if voice is None else torch.tensor(voice).float()
             person = Person(
                 windows_of_five(features_FKD).to(self._device),
                 self._face((part.key, index), picture, box, size).to(self._device),
@@ -157,7 +162,7 @@ class InputMaker:
 
     def _clean(self, part: Part, num_frames: int) -> Tensor:
         if any(voice is not None for voice in part.voices):
-            return torch.from_numpy(part.latents).float()
+            return torch.tensor(part.latents).float()
         return self._stills.get((part.key, num_frames), lambda: self._encoded(part, num_frames, still=True))
 
     def _condition(self, part: Part, num_frames: int) -> Tensor:
@@ -165,7 +170,7 @@ class InputMaker:
 
     def _encoded(self, part: Part, num_frames: int, still: bool) -> Tensor:
         """The first frame held still, or with mid grey after it: not known yet."""
-        frame_Chw = torch.from_numpy(part.first_frame).permute(2, 0, 1).float() / 127.5 - 1
+        frame_Chw = torch.tensor(part.first_frame).permute(2, 0, 1).float() / 127.5 - 1
         video_CFhw = frame_Chw[:, None].repeat(1, num_frames, 1, 1)
         if not still:
             video_CFhw[:, 1:] = 0

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from engine.dit.transformer import AnyTalkerTransformer3DModel
+from engine.errors import WriteFailed
 from engine.training import flow
 from engine.training.checkpoints import Checkpoints, export
 from engine.training.config import Optimiser, TrainingConfig
@@ -131,7 +133,14 @@ class Learner:
         return latest[0]
 
     def save(self, step: int) -> None:
-        self._accelerator.save_state(str(self._checkpoints.part(step)))
+        """Raises WriteFailed; earlier checkpoints stay."""
+        try:
+            self._accelerator.save_state(str(self._checkpoints.part(step)))
+        except (OSError, RuntimeError, SafetensorError) as error:  # each library has its own word for a full disk
+            raise WriteFailed(
+                f"The checkpoint after step {step} could not be written: {str(error)[:200]}",
+                "Free some disk space, then start the run again: it goes on from the checkpoint before.",
+            ) from error
         self._accelerator.wait_for_everyone()
         if self._accelerator.is_main_process:
             self._checkpoints.finish(step)
@@ -139,14 +148,15 @@ class Learner:
 
     def export(self) -> None:
         """Weights for others, averaged where they are: ``weights``, or ``lora`` where only adapters have learnt."""
-        if not self._accelerator.is_main_process:
-            return
         folder = self._config.run.folder
         with self._averaged_weights():
+            state = self._accelerator.get_state_dict(self._network)  # gathered from all processes
+            if not self._accelerator.is_main_process:
+                return
             if self._config.optimiser.learning == "lora":
                 self.network.save_lora_adapter(folder / "lora", adapter_name=LORA_NAME)
             else:
-                export(self.network, plain_weights(self.network), folder / "weights", half=False)
+                export(self.network, plain_weights(state), folder / "weights", half=False)
 
 
 def _pace(step: int, optimiser: Optimiser, steps: int) -> float:

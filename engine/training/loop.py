@@ -41,6 +41,9 @@ def train(
     place = Place(accelerator.process_index, accelerator.num_processes)
     steps = Steps(config, order, first, place)
     maker = InputMaker(encoders, _options(config), accelerator.device)
+    if encoders.prompts_first:
+        with accelerator.main_process_first():
+            maker.encode_prompts(order.prompts())
     log = StepLog(config.run.folder / "log.jsonl", first) if accelerator.is_main_process else None
     waiting = time.perf_counter()
     workers = config.data.num_workers

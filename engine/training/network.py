@@ -114,11 +114,10 @@ def _takes_lora(name: str) -> bool:
     return name.endswith(LORA_LAYERS) or is_audio_face(name)
 
 
-def plain_weights(network: nn.Module) -> dict[str, Tensor]:
+def plain_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Every parameter by our names, on the CPU, without adapters."""
-    named = network.state_dict()
     return {
         name.replace(".base_layer.", "."): tensor.detach().cpu().contiguous()
-        for name, tensor in named.items()
+        for name, tensor in state.items()
         if ".lora_" not in name
     }

@@ -1,6 +1,6 @@
 """Prepared videos in the order of a run: the same for the same seed, from any step on, with few shards in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,11 @@ class ClipOrder:
         """Raises StudioError where the shards were made by others."""
         for index in self._indices:
             check_made_with(index, codec_name, audio_name)
+
+    def prompts(self) -> Iterator[str]:
+        """Of every clip: reads all shards once."""
+        for path, _ in self._shards:
+            yield from (clip.prompt for clip in read_shard(path))
 
     def __getitem__(self, position: int) -> Clip:
         epoch, inside = divmod(position, self.num_clips)

@@ -9,7 +9,9 @@ from engine.project.atomic import write_bytes
 from engine.training.assemble import Assembled
 from engine.training.config import TrainingConfig
 from engine.training.learner import StepDone
+from engine.training.rendered_check import CheckPlan, Renderer, checked_fully, held_out_scenes, write_sheet
 
+WHOLE = CheckPlan(num_scenes=10, measure="mesh")
 _EVERY_S = 15.0
 
 
@@ -38,14 +40,15 @@ class Progress:
             self._losses, self._said = [], now
 
 
-def report(config: TrainingConfig, made: Assembled, told: Callable[[str], None]) -> None:
+def report(
+    config: TrainingConfig, made: Assembled, told: Callable[[str], None], plan: CheckPlan = WHOLE
+) -> None:
     """Measure the weights of a finished run on held-out people and voices: report.json beside them, and a sheet of
     frames. Raises StudioError where there are no weights, or where the run is not the small network's."""
     import torch
 
     from engine.dit.checkpoints import load_transformer
     from engine.training.faces import load_portraits
-    from engine.training.rendered_check import CheckPlan, Renderer, checked_fully, held_out_scenes, write_sheet
 
     weights = config.run.folder / "weights"
     if made.coder is None or not weights.is_dir():
@@ -54,7 +57,7 @@ def report(config: TrainingConfig, made: Assembled, told: Callable[[str], None])
             "--check is for finished runs of the small network; others are measured by rendering a project.",
         )
     network = load_transformer(weights, dtype=torch.float32)
-    portraits, plan = load_portraits(held_out=True), CheckPlan(measure="mesh")
+    portraits = load_portraits(held_out=True)
     write_sheet(
         [Renderer(network, made.coder, plan)(scene) for scene in held_out_scenes(portraits, plan)[:4]],
         config.run.folder / "sheet.png",

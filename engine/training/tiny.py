@@ -136,7 +136,9 @@ class TinyVideoCoder:
     @torch.no_grad()
     def encode(self, video_3Fhw: Tensor) -> Tensor:
         """(C, T, H, W) float32 on the CPU of (3, F, h, w) in -1..1; F = 4n+1."""
-        latents = self._vae.encode_groups(groups_of(video_3Fhw.to(self.device)))
+        # Mostly the same grey again and again: what is not known yet.
+        groups, of_group = groups_of(video_3Fhw.to(self.device)).unique_consecutive(dim=0, return_inverse=True)
+        latents = self._vae.encode_groups(groups)[of_group]
         return ((latents - self._mean) / self._std).transpose(0, 1).cpu()
 
     @torch.no_grad()

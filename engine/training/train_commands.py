@@ -1,5 +1,6 @@
 """`train …`: one command from a config, or from nothing, to weights."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -52,11 +53,17 @@ def train(
     from engine.training.telling import Progress, report
 
     settings = read_config(config_path(config), changes(set_))
-    made = assembled(settings, typer.echo)
+    first = os.environ.get("RANK", "0") == "0"
+    told = typer.echo if first else _nothing
+    made = assembled(settings, told, first)
     if check:
-        report(settings, made, typer.echo)
+        report(settings, made, told)
         return
-    progress = Progress(settings.run.steps, typer.echo)
+    progress = Progress(settings.run.steps, told)
     for done in train(settings, made.encoders, made.codec_name, made.check if settings.run.check_every else None):
         progress.tell(done)
-    typer.echo(f"The weights are in {settings.run.folder}.")
+    told(f"The weights are in {settings.run.folder}.")
+
+
+def _nothing(text: str) -> None:
+    """What the others of several processes say."""

@@ -1,0 +1,84 @@
+"""From nothing to weights by the command, on data that it makes: a minute's miniature of the small network's run."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from small_runs import small_config
+from typer.testing import CliRunner
+
+from engine.cli import app
+from engine.errors import StudioError
+from engine.training import assemble, voices
+from engine.training.config import read_config
+from engine.training.faces import HEIGHT_PX, WIDTH_PX, Portrait
+from engine.training.learner import StepDone
+from engine.training.logs import read_log
+from engine.training.rendered_check import CheckPlan
+from engine.training.shards import read_clips
+from engine.training.telling import Progress, report
+from engine.training.train_commands import config_path
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def portraits():
+    from engine.training import faces
+
+    folder = faces.carriers_dir() / "comfyui_workflow_templates_media_image" / "templates"
+    paths = [folder / name for name in ("image_z_image_turbo-1.webp", "image_hidream_o1-1.webp")]
+    if not all(path.is_file() for path in paths):
+        pytest.skip("needs the demo's portraits")
+    return [faces.read_portrait(path) for path in paths]
+
+
+@pytest.mark.skipif(shutil.which(voices.PROGRAM) is None, reason="needs espeak-ng")
+def test_one_command_from_nothing_to_weights_that_are_measured(tmp_path, monkeypatch, portraits):
+    for place in (assemble, sys.modules["engine.training.faces"]):
+        monkeypatch.setattr(place, "load_portraits", lambda held_out: portraits)
+    settings = {
+        "data.folders": [str(tmp_path / "singles")], "data.encoder_folder": str(tmp_path / "encoders"),
+        "made.takes": 1, "made.codec_takes": 1, "made.codec_steps": 2, "made.codec_batch_size": 2,
+        "network.num_layers": 1, "network.attention_head_dim": 12, "network.ffn_dim": 16,
+        "optimiser.warmup_steps": 1, "run.folder": str(tmp_path / "run"), "run.steps": 2, "run.batch_size": 2,
+        "run.check_every": 2,
+    }  # fmt: skip
+    monkeypatch.setattr(assemble, "CHECKED_SCENES", 1)
+    options = [word for name, value in settings.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+    result = CliRunner().invoke(app, ["train", "tiny", *options])
+    assert result.exit_code == 0, result.output
+    logged = read_log(tmp_path / "run" / "log.jsonl")
+    assert [entry["step"] for entry in logged] == [1, 2]
+    assert {"own_r", "other_r", "swing"} <= set(logged[1])
+    clips = list(read_clips(tmp_path / "singles"))
+    assert len(clips) == 3
+    assert clips[0].latents.shape == (16, 9, 12, 16)
+    assert np.isfinite(clips[0].latents.astype(np.float32)).all()
+    config = read_config(config_path("tiny"), settings)
+    made = assemble.assembled(config, print)  # what is there is kept
+    told = []
+    report(config, made, told.append, CheckPlan(num_scenes=1, num_inference_steps=1))
+    found = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert {"own_r", "other_r", "swapped_r", "still", "three_own_r"} <= set(found)
+    assert (tmp_path / "run" / "sheet.png").is_file()
+    assert len(told) == len(found)
+
+
+def test_a_run_without_weights_has_no_report(tmp_path):
+    config = small_config(tmp_path / "none", tmp_path / "shards")
+    with pytest.raises(StudioError, match="nothing in") as caught:
+        report(config, assemble.Assembled(None, "x"), print)
+    assert "--check" in caught.value.remedy
+
+
+def test_progress_says_the_loss_and_the_time_left():
+    told = []
+    progress = Progress(2, told.append)
+    progress.tell(StepDone(1, 2.0, 1e-3, 1.0, figures={"own_r": 0.5}))
+    progress.tell(StepDone(2, 1.0, 1e-3, 1.0))
+    assert told[0] == "step 1: own_r 0.500"
+    assert told[1].startswith("step 2 of 2, loss 1.5000")
+    assert Portrait("x", np.zeros((HEIGHT_PX, WIDTH_PX, 3), np.uint8), np.zeros((478, 3), np.float32)).name == "x"
