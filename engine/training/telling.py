@@ -34,15 +34,12 @@ class Progress:
             per_step = (now - self._began) / (done.step - self._first)
             left_min = per_step * (self._num_steps - done.step) / 60
             mean = sum(self._losses) / len(self._losses)
-            self._told(
-                f"step {done.step} of {self._num_steps}, loss {mean:.4f}, {per_step:.2f} s a step, {left_min:.0f} min left"
-            )
+            at = f"step {done.step} of {self._num_steps}, loss {mean:.4f}"
+            self._told(f"{at}, {per_step:.2f} s a step, {left_min:.0f} min left")
             self._losses, self._said = [], now
 
 
-def report(
-    config: TrainingConfig, made: Assembled, told: Callable[[str], None], plan: CheckPlan = WHOLE
-) -> None:
+def report(config: TrainingConfig, made: Assembled, told: Callable[[str], None], plan: CheckPlan = WHOLE) -> None:
     """Measure the weights of a finished run on held-out people and voices: report.json beside them, and a sheet of
     frames. Raises StudioError where there are no weights, or where the run is not the small network's."""
     import torch
