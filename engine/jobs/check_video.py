@@ -20,11 +20,12 @@ from engine.cast.streams import VOICE_SAMPLE_RATE
 from engine.cast.timeline import within
 from engine.errors import NoFacesFound, NoSpeechFound, StudioError
 from engine.evaluation.judge import judge
-from engine.evaluation.lip_sync import filled, loudness, sync_of
+from engine.evaluation.lip_sync import loudness
 from engine.evaluation.report import Finding, TakeReport
 from engine.evaluation.scene import Expected, SpokenTurn, Voice
 from engine.evaluation.video import VideoFacts, frames_of, look_at
 from engine.evaluation.watching import KnownPerson, Watched, watch
+from engine.evaluation.whose_voice import score_matrix
 from engine.jobs.check_take import frame_for_take, own_sound, watch_take
 from engine.jobs.events import StageProgress
 from engine.jobs.lip_figures import add_confidence
@@ -239,9 +240,8 @@ def _named_after_voices(watched: Watched, voices: list[Voice]) -> Watched:
 def _best_fit(voices: list[Voice], watched: Watched) -> list[Voice]:
     if not voices:
         return []
-    lag = max(1, round(0.2 * watched.frame_rate))
-    loud = [loudness(voice.sound, watched.frame_rate, watched.num_frames) for voice in voices]
-    fits = np.array([[sync_of(filled(p.opening), curve, lag).r for p in watched.people] for curve in loud])
+    mouths = [person.opening for person in watched.people]
+    fits = score_matrix(mouths, [voice.sound for voice in voices], watched.frame_rate)
     rows, columns = linear_sum_assignment(-fits)
     whose = {int(row): watched.people[column].face_id for row, column in zip(rows, columns, strict=True)}
     return [replace(voice, face_id=whose.get(index, "")) for index, voice in enumerate(voices)]

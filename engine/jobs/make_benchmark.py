@@ -31,11 +31,9 @@ from engine.analysis.separation import separate
 from engine.analysis.types import Diarization
 from engine.errors import StudioError
 from engine.evaluation.benchmark import FORMAT, SIDES
-from engine.evaluation.lip_sync import Curve, filled, loudness, mean_motion, speech_motion, sync_of
-from engine.evaluation.mouth_findings import HEARD
-from engine.evaluation.thresholds import DEFAULT
 from engine.evaluation.video import VideoFacts, frames_of, look_at
-from engine.evaluation.watching import PersonCurves, Watched, watch
+from engine.evaluation.watching import Watched, watch
+from engine.evaluation.whose_voice import score_matrix
 from engine.jobs.check_take import own_sound
 from engine.jobs.evaluate_folder import two_people, videos_in
 from engine.jobs.events import StageProgress
@@ -144,25 +142,14 @@ def _two_faces_and_a_steady_camera(facts: VideoFacts, analyser: FaceAnalyser) ->
 
 def _paired(watched: Watched, voices: dict[str, Waveform]) -> dict[str, str]:
     """Side → speaker id. Raises StudioError where mouths do not say clearly whose voice is whose."""
-    lag = max(1, round(0.2 * watched.frame_rate))
-    loud = {s: loudness(voice, watched.frame_rate, watched.num_frames) for s, voice in voices.items()}
-    fits = {
-        speaker_id: [_fit(person, curve, watched.frame_rate, lag) for person in watched.people]
-        for speaker_id, curve in loud.items()
-    }
+    scores = score_matrix([person.opening for person in watched.people], list(voices.values()), watched.frame_rate)
     sides: dict[str, str] = {}
-    for speaker_id, fit in fits.items():
+    for speaker_id, fit in zip(voices, scores, strict=True):
         best = int(np.argmax(fit))
         if fit[best] < MIN_R or fit[best] - fit[1 - best] < MIN_LEAD or SIDES[best] in sides:
             raise StudioError("Which voice belongs to which face is not clear from the mouths.")
         sides[SIDES[best]] = speaker_id
     return sides
-
-
-def _fit(person: PersonCurves, loud: Curve, frame_rate: float, lag: int) -> float:
-    """Correlation of a mouth with a voice; 0 for a mouth that does not move: its trembling may fit anything."""
-    moved = mean_motion(speech_motion(person.opening, frame_rate), loud > HEARD)
-    return sync_of(filled(person.opening), loud, lag).r if moved >= DEFAULT.moves else 0.0
 
 
 def _written(entry: _Entry, target: Path, name: str) -> dict[str, object]:

@@ -123,7 +123,7 @@ def unbroken(videos, tmp_path_factory):
 def test_what_can_be_used_becomes_clips(unbroken):
     index, out = unbroken
     assert (index.num_clips, index.stage, index.codec, index.audio_encoder) == (1, 1, "squares", "levels")
-    assert index.notes == {"videos": "7", "videos_used": "1"}
+    assert index.notes == {"lip_scores": "correlation of mouth and voice", "videos": "7", "videos_used": "1"}
     assert read_index(out) == index
     (clip,) = read_clips(out)
     assert clip.name.startswith("good-")

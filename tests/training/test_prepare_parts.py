@@ -1,5 +1,6 @@
 """The filters' rules on values that are known, without any video."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +17,7 @@ from engine.training.prepare.drops import WHY, Drop, Reason, counted
 from engine.training.prepare.encode import PROMPTS, prompt_for
 from engine.training.prepare.framing import fits_half, half_frame, whole_frame
 from engine.training.prepare.people import Followed, PeopleFound
-from engine.training.prepare.scores import MouthScores, paired
+from engine.training.prepare.scores import MouthScores, SyncNetScores, paired, syncnet_distances
 from engine.training.prepare.settings import PrepareSettings
 from engine.training.prepare.shots import Cutter, Look, _Seen, _shots, people_of
 from engine.training.prepare.speech import Piece, SpeechFound, SpokenTurn, alone_in, joined, pieces_of
@@ -201,9 +202,7 @@ def chosen(openings, voices, found, settings=ONE, **named):
     sound = Waveform(np.sum([voice.samples for voice in voices.values()], axis=0), SOUND_RATE)
     people = followed(openings, **named)
     scores = MouthScores(people, voices, RATE, settings.min_sync, settings.min_lead)
-    return choose_clips(
-        ("v.mp4", "v", (256, 144)), [people], Heard(sound, found, voices), settings, lambda shot: scores
-    )
+    return choose_clips(("v.mp4", "v", (256, 144)), [people], Heard(sound, found, voices), settings, [scores])
 
 
 def test_a_single_persons_clip_is_kept_when_lips_are_in_time_and_dropped_when_not():
@@ -261,6 +260,41 @@ def test_a_third_voice_and_silence_are_dropped():
     openings = [mouth(voices["a"], 216), mouth(voices["b"], 216)]
     assert Reason.NUM_VOICES in reasons(chosen(openings, third, more, TWO))
     assert reasons(chosen(openings[:1], {"a": voices["a"]}, speech(("a", 0.0, 0.4)))) == [Reason.NO_SPEECH]
+
+
+class Colours:
+    """Stands for SyncNet's network: a face that is light fits sound that is loud, whatever they mean."""
+
+    def face(self, frames):
+        light = frames.reshape(len(frames), -1).mean(1) / 255
+        return np.stack([light[4:], 0 * light[4:]], axis=1).astype(np.float32)
+
+    def sound(self, columns):
+        loud = columns[:, 0].mean(1)
+        return np.stack([(loud > np.median(loud)).astype(float), 0 * loud], axis=1).astype(np.float32)
+
+
+def test_syncnet_scores_every_voice_with_every_face_on_the_videos_own_clock(monkeypatch):
+    """Of two faces one is lit in time with the voice."""
+    from engine.evaluation import syncnet
+    from engine.evaluation.lip_sync import loudness
+    from engine.evaluation.video import VideoFacts
+
+    voice = murmur(8, 1)
+    loud = loudness(voice, 25.0, 200)
+    lit = np.convolve(loud > np.median(loud), np.ones(5) / 5, "same")
+    frames = np.full((200, 96, 192, 3), 110, np.uint8)
+    frames[:, :, 96:] = (lit * 255)[:, None, None, None]
+    monkeypatch.setattr(syncnet, "frames_of", lambda facts: iter(frames))
+    one = followed([np.full(120, 0.1)] * 2, boxes=[(20, 20, 60, 60), (120, 20, 160, 60)])
+    shots = [replace(one, first=24), replace(one.between(0, 30), first=150)]
+    facts = VideoFacts(None, (192, 96), RATE, 8.0, True)
+    *seen, found = syncnet_distances(facts, shots, {"a": voice}, Colours())
+    assert seen[-1] == 200
+    scores = SyncNetScores(found[0], 2, RATE, 3.0, 0.05).matrix(24, 144, ["a"])
+    assert scores[0, 1] > scores[0, 0] + 0.05
+    assert paired(scores, 0.05) == [None, 0]
+    assert SyncNetScores(found[1], 2, RATE, 3.0, 1.0).matrix(24, 40, ["a"]).max() == 0  # not in this shot
 
 
 # How faces are seen
@@ -346,13 +380,13 @@ def test_what_was_followed_is_read_back(tmp_path):
     np.testing.assert_array_equal(back.followed[1].identity_at, one.between(5, 50).identity_at)
 
 
-MADE = work.Made(settings=ONE, codec="squares", audio_encoder="bands")
+MADE = work.Made(settings=ONE, codec="squares", audio_encoder="bands", lip_scores="x")
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path):
     work.WorkFolder(tmp_path / "out", MADE)
     work.WorkFolder(tmp_path / "out", MADE)
-    other = work.Made(settings=ONE.model_copy(update={"seed": 5}), codec="wan", audio_encoder="bands")
+    other = work.Made(settings=ONE.model_copy(update={"seed": 5}), codec="wan", audio_encoder="bands", lip_scores="x")
     with pytest.raises(StudioError, match="seed was 0 and is 5, codec was 'squares' and is 'wan'"):
         work.WorkFolder(tmp_path / "out", other)
     (tmp_path / "out" / "prepare.json").write_text("{")

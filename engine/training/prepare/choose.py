@@ -1,7 +1,7 @@
 """Step 4: pieces become clips, and every clip is held against the filters."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,12 +67,12 @@ def choose_clips(
     followed: Sequence[Followed],
     heard: Heard,
     settings: PrepareSettings,
-    scores_of: Callable[[int], LipScores],
+    scores: Sequence[LipScores],
 ) -> ClipsChosen:
-    """``video``: its name, its key (the beginning of its clips' names), and its size; ``scores_of``: of a shot."""
+    """``video``: its name, its key (the beginning of its clips' names), and its size; ``scores``: of each shot."""
     choosing = _Choosing(*video, settings)
-    for shot, one in enumerate(followed):
-        _choose_in_shot(choosing, shot, one, heard, scores_of(shot))
+    for shot, (one, own) in enumerate(zip(followed, scores, strict=True)):
+        _choose_in_shot(choosing, shot, one, heard, own)
     return choosing.found
 
 

@@ -1,19 +1,21 @@
 """The codec and the audio encoder that clips are encoded with: the published network's, or the small one's."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from engine.dit import catalogue
-from engine.dit.encoders import VideoCoder, load_vae
 from engine.dit.shapes import LATENT_CHANNELS, SPACE_STRIDE, TIME_STRIDE
-from engine.dit.speech import FRAMES_AROUND, SpeechEncoder, load_speech_encoder
 from engine.media.types import Waveform
 from engine.messages import ROOT
 from engine.training.samples import AudioEncoder, Codec, Frames
+
+if TYPE_CHECKING:  # they bring diffusers and transformers, which take seconds to load
+    from engine.dit.encoders import VideoCoder
+    from engine.dit.speech import SpeechEncoder
 
 PUBLISHED_CODEC, PUBLISHED_AUDIO = "wan2.1-vae", "wav2vec2-base-960h"
 TINY_FOLDER, TINY_CODEC = ROOT / "assets" / "tiny", "codec.safetensors"
@@ -27,7 +29,7 @@ class PublishedCodec:
     name, channels = PUBLISHED_CODEC, LATENT_CHANNELS
     stride = (TIME_STRIDE, SPACE_STRIDE, SPACE_STRIDE)
 
-    def __init__(self, coder: VideoCoder) -> None:
+    def __init__(self, coder: "VideoCoder") -> None:
         self._coder = coder
 
     def encode(self, frames: Frames) -> NDArray[np.float32]:
@@ -43,10 +45,12 @@ class PublishedAudioEncoder:
 
     name, layers, channels = PUBLISHED_AUDIO, _LAYERS, _WIDTH
 
-    def __init__(self, encoder: SpeechEncoder) -> None:
+    def __init__(self, encoder: "SpeechEncoder") -> None:
         self._encoder = encoder
 
     def encode(self, waveform: NDArray[np.float32], frame_rate: float, num_frames: int) -> NDArray[np.float32]:
+        from engine.dit.speech import FRAMES_AROUND
+
         windows = self._encoder.features(Waveform(waveform, _RATE), frame_rate, 0, num_frames)
         return windows[:, FRAMES_AROUND].numpy()
 
@@ -68,6 +72,9 @@ def load_encoders(
     """``folder``: of the small codec; None = the one in assets. Raises ModelMissing, UnusableCheckpoint."""
     if kind == "tiny":
         return _tiny(folder)
+    from engine.dit.encoders import VideoCoder, load_vae
+    from engine.dit.speech import load_speech_encoder
+
     missing = published_missing()
     if missing:
         raise catalogue.missing_error(_model(), missing)

@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import zipfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from engine.analysis.faces import FaceAnalyser, default_analyser
 from engine.analysis.separation import separate
 from engine.analysis.voice_protocols import Diarizer
 from engine.errors import UnreadableMedia
+from engine.evaluation.syncnet import LipDistances, LipNetwork, syncnet, syncnet_path
 from engine.evaluation.video import VideoFacts
 from engine.jobs.check_take import own_sound
 from engine.jobs.events import StageProgress
@@ -24,7 +25,14 @@ from engine.training.prepare.choose import ClipsChosen, Heard, choose_clips
 from engine.training.prepare.drops import Drop, Reason
 from engine.training.prepare.encode import Encoding, encoded_clips, prompt_for
 from engine.training.prepare.people import PeopleFound, follow_people
-from engine.training.prepare.scores import LipScores, MouthScores
+from engine.training.prepare.scores import (
+    MOUTH_SCORES,
+    SYNCNET_SCORES,
+    LipScores,
+    MouthScores,
+    SyncNetScores,
+    syncnet_distances,
+)
 from engine.training.prepare.settings import PrepareSettings
 from engine.training.prepare.shots import ShotsFound, facts_for, find_shots, quick_detector
 from engine.training.prepare.speech import SpeechFound, hear
@@ -45,12 +53,19 @@ class Tools:
     analyser: FaceAnalyser
     detector: FaceDetector
     diarizer: Diarizer
+    lip_network: LipNetwork | None = None
+
+    @property
+    def lip_scores(self) -> str:
+        return MOUTH_SCORES if self.lip_network is None else SYNCNET_SCORES
 
     @staticmethod
     def default(codec: Codec, audio: AudioEncoder) -> "Tools":
-        """Embedded ones, or the full ones where they are on disk. Raises ModelMissing."""
+        """Embedded ones, or the full ones where they are on disk. Raises ModelMissing, UnusableCheckpoint."""
         analyser = default_analyser()
-        return Tools(codec, audio, analyser, quick_detector(analyser), default_diarizer())
+        path = syncnet_path()
+        network = syncnet(path) if path else None
+        return Tools(codec, audio, analyser, quick_detector(analyser), default_diarizer(), network)
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,12 @@ def prepare(order: PrepareOrder, tools: Tools) -> Iterator[StageProgress | Shard
     Raises StudioError for a folder without videos, or begun with other settings; WriteFailed (disk full: what is
     finished stays); ModelMissing.
     """
-    made = Made(settings=order.settings, codec=tools.codec.name, audio_encoder=tools.audio.name)
+    made = Made(
+        settings=order.settings,
+        codec=tools.codec.name,
+        audio_encoder=tools.audio.name,
+        lip_scores=tools.lip_scores,
+    )
     found = videos_under(order.source)
     work = WorkFolder(order.out, made)
     sources = work.ordered(found)
@@ -134,7 +154,7 @@ class _Steps:
             return
         heard = Heard(sound, speech, separate(sound, speech.diarization()))
         yield StageProgress("choose", f"Choosing clips of {name}")
-        chosen = self._chosen(heard, people, facts)
+        chosen = yield from self._chosen(heard, people, facts)
         done.drops += chosen.drops
         if chosen.clips:
             yield from self._encode(chosen, people, heard, done)
@@ -167,17 +187,36 @@ class _Steps:
         found.save(path)
         return found
 
-    def _chosen(self, heard: Heard, people: PeopleFound, facts: VideoFacts) -> ClipsChosen:
-        settings = self.settings
+    def _chosen(
+        self, heard: Heard, people: PeopleFound, facts: VideoFacts
+    ) -> Generator[StageProgress, None, ClipsChosen]:
+        kept = self._read("clips.json", ClipsChosen)
+        if kept is None:
+            scores = yield from self._scores(heard, people, facts)
+            video = self.source.name, self.source.key, facts.size
+            kept = choose_clips(video, people.followed, heard, self.settings, scores)
+            self._store("clips.json", kept)
+        return kept
 
-        def scores_of(shot: int) -> LipScores:
-            rate = settings.frame_rate
-            return MouthScores(people.followed[shot], heard.voices, rate, settings.min_sync, settings.min_lead)
-
-        video = self.source.name, self.source.key, facts.size
-        return self._kept(
-            "clips.json", ClipsChosen, lambda: choose_clips(video, people.followed, heard, settings, scores_of)
-        )
+    def _scores(
+        self, heard: Heard, people: PeopleFound, facts: VideoFacts
+    ) -> Generator[StageProgress, None, Sequence[LipScores]]:
+        """One for each shot."""
+        settings, rate, network = self.settings, self.settings.frame_rate, self.tools.lip_network
+        if network is None:
+            least, lead = settings.min_sync, settings.min_lead
+            return [MouthScores(one, heard.voices, rate, least, lead) for one in people.followed]
+        shots: list[dict[tuple[str, int], LipDistances]] = []
+        for step in syncnet_distances(facts, people.followed, heard.voices, network):
+            if not isinstance(step, int):
+                shots = step
+            elif step % 25 == 0:
+                yield StageProgress("choose", f"Comparing lips and voices of {self.source.name}", step)
+        least, lead = settings.min_syncnet, settings.min_syncnet_lead
+        return [
+            SyncNetScores(pairs, len(one.opening), rate, least, lead)
+            for pairs, one in zip(shots, people.followed, strict=True)
+        ]
 
     def _encode(
         self, chosen: ClipsChosen, people: PeopleFound, heard: Heard, done: VideoDone

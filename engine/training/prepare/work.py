@@ -35,6 +35,7 @@ class Made(BaseModel):
     settings: PrepareSettings
     codec: str
     audio_encoder: str
+    lip_scores: str
 
 
 class VideoDone(BaseModel):
@@ -173,7 +174,11 @@ class WorkFolder:
             index.num_clips += num_clips
             index.seconds = round(index.seconds + sum(by_key[key].seconds for key in keys if key in by_key), 3)
         index.dropped = counted(drops)
-        index.notes = {"videos": str(len(by_key)), "videos_used": str(sum(bool(d.num_clips) for d in by_key.values()))}
+        index.notes = {
+            "lip_scores": self.made.lip_scores,
+            "videos": str(len(by_key)),
+            "videos_used": str(sum(bool(d.num_clips) for d in by_key.values())),
+        }
         write_index(index, self.folder)
         return index
 
@@ -197,4 +202,9 @@ def _difference(before: Made, now: Made) -> str:
 
 
 def _flat(made: Made) -> dict[str, object]:
-    return {**made.settings.model_dump(), "codec": made.codec, "audio encoder": made.audio_encoder}
+    return {
+        **made.settings.model_dump(),
+        "codec": made.codec,
+        "audio encoder": made.audio_encoder,
+        "lip scores": made.lip_scores,
+    }
