@@ -93,7 +93,8 @@ def test_prompts_are_encoded_at_once_and_kept():
     counting = InputMaker(replace(frozen, prompt=prompt), InputOptions(), torch.device("cpu"))
     counting.encode_prompts(["Person 0 talks."])
     counting.of(whole(clip(0), 81), NOTHING)
-    assert asked == [["Person 0 talks.", NEGATIVE_PROMPT]]
+    assert len(asked) == 1
+    assert {"Person 0 talks.", NEGATIVE_PROMPT} < set(asked[0])
 
 
 def test_only_so_many_are_kept():

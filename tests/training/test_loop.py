@@ -1,6 +1,7 @@
 """Runs that end, are killed, go on, and are shared by two processes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from small_runs import clip, encoders, small_config, write_shards
 
 from engine.dit.checkpoints import load_transformer
-from engine.errors import StudioError
+from engine.errors import StudioError, WriteFailed
 from engine.training.checkpoints import check_finite, ours_to_original
 from engine.training.logs import StepLog, read_log
 from engine.training.loop import train
@@ -173,6 +174,54 @@ def test_shards_of_another_stage_and_weights_of_another_size_are_refused(tmp_pat
     empty = write_shards(tmp_path / "empty", 0)
     with pytest.raises(StudioError, match="no prepared videos"):
         losses(small_config(tmp_path / "none", empty))
+
+
+def test_prompts_of_a_large_encoder_are_encoded_first(tmp_path, shards):
+    asked = []
+    frozen = encoders()
+
+    def prompt(prompts):
+        asked.append(list(prompts))
+        return frozen.prompt(prompts)
+
+    config = small_config(tmp_path / "run", shards, run={"steps": 3})
+    for _ in train(config, replace(frozen, prompt=prompt, prompts_first=True), CODEC_NAME):
+        pass
+    assert len(asked) == 1
+    assert {f"Person {index} talks." for index in range(7)} < set(asked[0])
+
+
+def test_a_full_disk_is_told(tmp_path, shards, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    config = small_config(tmp_path / "run", shards, run={"steps": 3})
+    monkeypatch.setattr("accelerate.Accelerator.save_state", full)
+    with pytest.raises(WriteFailed, match="after step 2") as caught:
+        losses(config)
+    assert "goes on from the checkpoint before" in caught.value.remedy
+
+
+def test_weights_and_checkpoints_that_cannot_be_put_in_place_are_told(tmp_path):
+    from engine.training.checkpoints import Checkpoints, export
+    from engine.training.network import new_network, plain_weights
+
+    with pytest.raises(WriteFailed, match="could not be written") as caught:
+        Checkpoints(tmp_path, 3).finish(7)  # nothing was written for it
+    assert caught.value.remedy
+    network = new_network(small_config(tmp_path, tmp_path).network.settings(), None, 0)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(WriteFailed, match="weights could not be written"):
+        export(network, plain_weights(network.state_dict()), tmp_path / "file" / "weights", half=True)
+
+
+def test_a_batch_that_cannot_be_shared_and_clips_of_another_codec_are_refused(tmp_path, shards, monkeypatch):
+    config = small_config(tmp_path / "run", shards)
+    with pytest.raises(StudioError, match="another-codec"):
+        list(train(config, encoders(), "another-codec"))
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", 3)
+    with pytest.raises(StudioError, match="shared evenly by 3"):
+        losses(config)
 
 
 def test_a_loss_that_is_no_number_ends_the_run():
