@@ -88,6 +88,7 @@ class Loss(Table):
     shift: float = Field(3.0, gt=0)
     weighting: Weighting = "bell"
     face_emphasis: float = Field(0.0, ge=0, description="how much more the loss counts at the faces; the paper: 0")
+    motion_emphasis: float = Field(0.0, ge=0, description="how much more it counts where things move; the paper: 0")
 
 
 class Ablation(Table):

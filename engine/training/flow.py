@@ -58,13 +58,20 @@ def velocity(clean_CTHW: Tensor, noise_CTHW: Tensor) -> Tensor:
     return noise_CTHW - clean_CTHW
 
 
-def loss(predicted_CTHW: Tensor, wanted_CTHW: Tensor, weight: float, emphasis_HW: Tensor | None = None) -> Tensor:
-    """Mean squared error, in float32. ``emphasis_HW``: how much more each place counts (None = alike everywhere); it
-    is brought to mean 1, so that losses can be compared."""
+def loss(predicted_CTHW: Tensor, wanted_CTHW: Tensor, weight: float, emphasis_THW: Tensor | None = None) -> Tensor:
+    """Mean squared error, in float32. ``emphasis_THW``, or (H, W): how much more each place counts (None = alike
+    everywhere); it is brought to mean 1, so that losses can be compared."""
     error = (predicted_CTHW.float() - wanted_CTHW.float()).square()
-    if emphasis_HW is not None:
-        error = error * (emphasis_HW / emphasis_HW.mean()).to(error)
+    if emphasis_THW is not None:
+        error = error * (emphasis_THW / emphasis_THW.mean()).to(error)
     return weight * error.mean()
+
+
+def motion(clean_CTHW: Tensor) -> Tensor:
+    """(T, H, W): how far each place goes from what it mostly is, of mean 1; zeros where nothing moves."""
+    away = (clean_CTHW - clean_CTHW.mean(1, keepdim=True)).square().mean(0)
+    mean = away.mean()
+    return away / mean if mean > 1e-6 else torch.zeros_like(away)
 
 
 def noise_like(clean_CTHW: Tensor, seed: int) -> Tensor:

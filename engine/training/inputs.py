@@ -22,6 +22,7 @@ from engine.dit.streams import Streams
 from engine.dit.types import Person
 from engine.training.dropout import Left
 from engine.training.examples import Example, Part
+from engine.training.flow import motion
 from engine.training.pairing import generic_prompts
 from engine.training.samples import AudioEncoder, Frames
 
@@ -53,13 +54,14 @@ class TrainingEncoders:
 @dataclass(frozen=True)
 class InputOptions:
     """``null_text``: what a left-out prompt is (the paper: zeros; the published code's guidance: the negative prompt).
-    ``token_masks``, ``heard``: False, "audio" and "nothing" are for ablations. ``face_emphasis``: how much more the
-    loss counts where the faces are (0 = the paper)."""
+    ``token_masks``, ``heard``: False, "audio" and "nothing" are for ablations. ``face_emphasis``, ``motion_emphasis``:
+    how much more the loss counts where the faces are, and where anything moves (0 = the paper)."""
 
     null_text: NullText = "zeros"
     token_masks: bool = True
     heard: Heard = "audio and face"
     face_emphasis: float = 0.0
+    motion_emphasis: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,7 @@ class Inputs:
     clean_CTHW: Tensor
     condition_CTHW: Tensor
     streams: Streams
-    emphasis_HW: Tensor | None
+    emphasis_THW: Tensor | None
 
 
 class Kept:
@@ -124,8 +126,13 @@ class InputMaker:
             self._people(example, (picture, boxes), latent, left),
             latent,
         )
-        emphasis = 1 + self._options.face_emphasis * union_HW if self._options.face_emphasis else None
-        return Inputs(clean.to(self._device), condition.to(self._device), streams, emphasis)
+        return Inputs(clean.to(self._device), condition.to(self._device), streams, self._emphasis(clean, union_HW))
+
+    def _emphasis(self, clean: Tensor, union_HW: Tensor) -> Tensor | None:
+        options = self._options
+        if not options.face_emphasis and not options.motion_emphasis:
+            return None
+        return 1 + options.face_emphasis * union_HW + options.motion_emphasis * motion(clean)
 
     def _people(
         self, example: Example, where: tuple[Frames, list[Box]], latent: LatentShape, left: Left

@@ -101,7 +101,7 @@ class Learner:
         timestep = torch.tensor([task.level.timestep], device=seen.device)
         predicted = self._network(seen, timestep, inputs.streams, return_dict=False)[0][0]
         wanted = flow.velocity(inputs.clean_CTHW, noise)
-        return flow.loss(predicted, wanted, task.level.weight, inputs.emphasis_HW)
+        return flow.loss(predicted, wanted, task.level.weight, inputs.emphasis_THW)
 
     def averaged(self) -> AnyTalkerTransformer3DModel:
         """The network with the averaged weights, for looking at: a copy."""

@@ -102,8 +102,10 @@ def _check_folder(config: TrainingConfig, accelerator: Accelerator) -> None:
 
 
 def _options(config: TrainingConfig) -> InputOptions:
-    ablation = config.ablation
-    return InputOptions(config.dropout.null_text, ablation.token_masks, ablation.heard, config.loss.face_emphasis)
+    ablation, emphasis = config.ablation, config.loss
+    return InputOptions(
+        config.dropout.null_text, ablation.token_masks, ablation.heard, emphasis.face_emphasis, emphasis.motion_emphasis
+    )
 
 
 def _write(done: StepDone, log: StepLog | None, accelerator: Accelerator, every: int) -> None:

@@ -12,6 +12,7 @@ from engine.dit.masks import token_mask
 from engine.dit.shapes import LatentShape
 from engine.training.dropout import Left
 from engine.training.examples import whole
+from engine.training.flow import motion
 from engine.training.inputs import InputMaker, InputOptions, Kept, windows_of_five
 from engine.training.pairing import Pairing
 
@@ -70,8 +71,12 @@ def test_ablations():
     assert maker(token_masks=False).of(example, NOTHING).streams.people[0].token_mask_S is None
     assert maker(heard="audio").of(example, NOTHING).streams.people[0].face_embeds.shape[1] == 0
     assert maker(heard="nothing").of(example, NOTHING).streams.people == ()
-    emphasis = maker(face_emphasis=2.0).of(example, NOTHING).emphasis_HW
+    emphasis = maker(face_emphasis=2.0).of(example, NOTHING).emphasis_THW
     assert (float(emphasis.min()), float(emphasis.max())) == (1.0, pytest.approx(3.0))
+    moving = maker(motion_emphasis=2.0).of(example, NOTHING).emphasis_THW
+    assert moving.shape == (3, HEIGHT // 8, WIDTH // 8)
+    assert float(moving.mean()) == pytest.approx(3.0)
+    assert float(motion(torch.ones(16, 3, 4, 4)).sum()) == 0  # a still picture: alike everywhere
 
 
 def test_windows_are_a_render_s():
