@@ -10,8 +10,10 @@ from engine.analysis.face_protocols import Box
 
 WIDTH_PX = 320  # pictures are compared at this width
 _MAX_CORNERS, _MIN_CORNERS = 120, 8
+_GRID, _MIN_CELLS = 4, 3  # the corners lie in at least so many cells of 4 x 4
 _ROOM = 0.8  # of a face's size, around it: hair, neck and shoulders move with the face
 _MAX_ERROR_PX = 0.7  # of a corner that is followed there and back
+_STANDING = 0.15  # of the corners; a logo laid over the picture has fewer
 _MIN_FOLLOWED = 0.35  # fewer corners found again: it is another picture
 
 
@@ -28,13 +30,16 @@ class Camera:
             mask[top:, left : max(0, int((x1 + dx) * scale))] = 0  # down to the edge: the body is below
         found = cv2.goodFeaturesToTrack(self._grey, _MAX_CORNERS, 0.02, 5, mask=mask)
         self._corners = np.zeros((0, 1, 2), np.float32) if found is None else np.asarray(found, np.float32)
+        cells = self._corners[:, 0] * _GRID // self._grey.shape[::-1]
+        self._num_cells = len(np.unique(cells, axis=0))
 
     def moved(self, rgb: NDArray[np.uint8]) -> float:
         """How far the background has gone since, as a share of the width; inf where it is another picture.
 
-        0 where the background has too few corners to tell: then its moves cannot be seen either.
+        0 where the background has too few corners to tell, or all in one place, mostly on a shoulder: then its moves
+        cannot be seen either.
         """
-        if len(self._corners) < _MIN_CORNERS:
+        if len(self._corners) < _MIN_CORNERS or self._num_cells < _MIN_CELLS:
             return 0.0
         grey = _small_grey(rgb)
         if grey.shape != self._grey.shape:
@@ -46,8 +51,8 @@ class Camera:
         if followed.mean() < _MIN_FOLLOWED:
             return float("inf")
         gone_px = np.linalg.norm(there - self._corners, axis=-1)[followed, 0]
-        # The median: somebody who walks through the background does not move the camera; a zoom moves nearly all.
-        return float(np.median(gone_px)) / WIDTH_PX
+        # Where a good part of the corners stands, the camera does: the others are on bodies, hands and passers-by.
+        return float(np.quantile(gone_px, _STANDING)) / WIDTH_PX
 
 
 def _small_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -85,10 +85,15 @@ def test_the_camera_is_seen_to_move_but_not_a_person_in_front_of_it():
     talking[40:180, 110:210] = np.roll(talking[40:180, 110:210], 6, axis=1)
     assert camera.moved(still) < 0.002
     assert camera.moved(talking) < 0.005
+    talking[:, 100:300] = np.roll(talking[:, 100:300], 9, axis=1)  # most of the picture is a person who moves
+    assert camera.moved(talking) < 0.005
     assert camera.moved(np.roll(still, 8, axis=1)) == pytest.approx(8 / 320, abs=0.004)
     assert camera.moved(blurred(4)) > 0.015
     assert camera.moved(still[:90]) == np.inf
     assert Camera(np.full_like(still, 90)).moved(still) == 0  # a plain wall shows no move
+    shoulder = np.full_like(still, 90)
+    shoulder[130:, :60] = still[130:, :60]
+    assert Camera(shoulder).moved(np.roll(shoulder, -20, axis=0)) == 0
 
 
 def seen(num_frames, cuts=(), moves=(), faces=lambda frame: 1):

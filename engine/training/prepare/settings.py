@@ -36,7 +36,7 @@ class PrepareSettings(BaseModel):
     max_other_identity: float = Field(0.34, ge=0, le=1, description="Looks at a face that may be of somebody else.")
     min_face_px: float = Field(32.0, ge=4, description="Width in the video as it is looked at (at most 720 px high).")
 
-    min_sync: float = Field(0.4, description="Of a mouth with its own voice: see MouthScores.")
+    min_sync: float = Field(0.3, description="Of a mouth with its own voice: see MouthScores.")
     min_lead: float = Field(0.15, description="Over the other mouth, where only one voice is heard.")
     min_syncnet: float = Field(3.0, description="The same by SyncNet's confidence, where its network is on disk.")
     min_syncnet_lead: float = 1.0
