@@ -72,12 +72,12 @@ def load_encoders(
     """``folder``: of the small codec; None = the one in assets. Raises ModelMissing, UnusableCheckpoint."""
     if kind == "tiny":
         return _tiny(folder)
-    from engine.dit.encoders import VideoCoder, load_vae
-    from engine.dit.speech import load_speech_encoder
-
     missing = published_missing()
     if missing:
         raise catalogue.missing_error(_model(), missing)
+    from engine.dit.encoders import VideoCoder, load_vae
+    from engine.dit.speech import load_speech_encoder
+
     _, encoders, speech = catalogue.MODELS[_model()]
     vae = catalogue.locate(encoders, catalogue.VAE)
     wav2vec2 = catalogue.locate(speech, catalogue.WAV2VEC2)
