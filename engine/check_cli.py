@@ -1,36 +1,17 @@
 """`check` and `evaluate`: judge one video, or run the benchmark for conversations on a folder of videos."""
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from engine.errors import StudioError
-from engine.jobs.events import StageProgress
+from engine.jobs.on_terminal import shown
 
 check_app = typer.Typer(rich_markup_mode=None)
 evaluate_app = typer.Typer(rich_markup_mode=None, help="The paper's benchmark for conversations: run it, extend it.")
 check_app.add_typer(evaluate_app, name="evaluate")
-console = Console(stderr=True)
-
-
-def shown(steps: Iterator[Any]) -> Any:
-    """Draw the progress of ``steps`` on the terminal; what comes last is the result."""
-    result: Any = None
-    bar = Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), console=console)
-    with bar, closing(steps):  # type: ignore[type-var]
-        task = bar.add_task("Starting", total=None)
-        for step in steps:
-            if isinstance(step, StageProgress):
-                bar.update(task, description=step.text, total=step.total or None, completed=step.done)
-            else:
-                result = step
-    return result
 
 
 @check_app.command()

@@ -1,16 +1,13 @@
 """`export`: a take leaves the project for the place where it will be shown."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from engine.errors import StudioError
-from engine.jobs.events import StageProgress
+from engine.jobs.on_terminal import shown
 from engine.project.document import ExportSettings, Scene, Take
 from engine.project.store import ProjectFiles
 
@@ -55,7 +52,7 @@ def export(  # noqa: PLR0913  each is an option of the command
     target = out or Path(store.folder.name)
     if target.suffix.lower() == suffix_of(settings.format):
         target = target.with_suffix("")
-    done = _shown(export_take(store, record.scene, record.take, settings, target))
+    done = shown(export_take(store, record.scene, record.take, settings, target))
     for remark in done.remarks:
         console.print(remark, markup=False)
     for path in done.paths:
@@ -98,17 +95,3 @@ def _take(scene: Scene, wanted: str) -> Take:
             f"There are: {', '.join(take.id for take in finished)}.",
         )
     return found[0]
-
-
-def _shown(steps: Iterator[Any]) -> Any:
-    """Draw the progress of ``steps`` on the terminal; what comes last is the result."""
-    result: Any = None
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar, closing(steps):  # type: ignore[type-var]
-        task = bar.add_task("Starting", total=None)
-        for step in steps:
-            if isinstance(step, StageProgress):
-                bar.update(task, description=step.text, total=step.total or None, completed=step.done)
-            else:
-                result = step
-    return result

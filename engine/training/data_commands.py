@@ -3,16 +3,14 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from engine.errors import StudioError
-from engine.jobs.events import StageProgress
+from engine.jobs.on_terminal import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from engine.training.prepare.settings import PrepareSettings
     from engine.training.shards import ShardIndex
 
@@ -53,30 +51,13 @@ def prepare(
     wanted = read_settings(settings, {"stage": stage, "encoders": kind, "height": height, "width": width})
     videos_under(source)
     codec, audio = load_encoders(wanted.encoders, folder)
-    index = _shown(prepare(PrepareOrder(source, out, wanted), Tools.default(codec, audio)))
+    index: ShardIndex = shown(prepare(PrepareOrder(source, out, wanted), Tools.default(codec, audio)))
     for reason, dropped in index.dropped.items():
         typer.echo(f"left out, {reason}: {dropped.count} ({dropped.seconds:.0f} s). {dropped.why}")
     typer.echo(
         f"{index.num_clips} clips, {index.seconds:.0f} s, of {index.notes['videos_used']} of {index.notes['videos']} "
         f"videos are in {out}. What was left out: {out / DROPPED_NAME}"
     )
-
-
-def _shown(steps: "Iterator[StageProgress | ShardIndex]") -> "ShardIndex":
-    """Draw the progress on the terminal; the index comes last."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-
-    index: Any = None
-    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("Starting", total=None)
-        for step in steps:
-            if isinstance(step, StageProgress):
-                bar.update(task, description=step.text, total=step.total or None, completed=step.done)
-            else:
-                index = step
-    return cast("ShardIndex", index)
 
 
 def _size(text: str) -> tuple[int, int]:
