@@ -5,6 +5,7 @@ import os
 import pytest
 
 from app.actions import export, faces
+from engine.bench.checking import _in_child
 from engine.cast.suggest import check
 from engine.errors import ProjectDamaged, StudioError, UnknownFace, UnreadableMedia
 from engine.media.limits import MAX_PHOTO_BYTES
@@ -66,3 +67,9 @@ def test_a_photo_that_is_larger_than_any_photo_is_not_opened(tmp_path):
         file.truncate(MAX_PHOTO_BYTES + 1)  # a hole: takes no place on the disk
     with pytest.raises(UnreadableMedia, match="larger than 512 MB"):
         probe(path)
+
+
+def test_a_video_that_cannot_be_checked_is_told_by_the_bench_of_the_check(tmp_path):
+    with pytest.raises(StudioError, match="'gone.mp4' could not be checked") as caught:
+        _in_child(tmp_path / "gone.mp4", [])
+    assert "launch.py check" in caught.value.remedy
