@@ -17,7 +17,7 @@ from engine.check_cli import check_app
 from engine.errors import StudioError
 from engine.export_cli import export_app
 from engine.jobs.events import RenderEvent, StageProgress, TakeDone
-from engine.project.document import Project, TakeKind
+from engine.project.document import Project, RenderSettings, TakeKind
 from engine.training.data_commands import data_app
 from engine.training.train_commands import train_app
 
@@ -34,6 +34,7 @@ app.add_typer(check_app)
 console = Console(stderr=True)
 
 PRESETS = "animatic, preview, final, low_memory, or a preset of yours."
+MODEL = "Another network than the preset's: anytalker-1.3b, anytalker-14b, or tiny, which is here already."
 ProjectFolder = Annotated[Path, typer.Argument(help="Folder of the project.", metavar="PROJECT")]
 
 
@@ -178,6 +179,7 @@ def render(
     range_: Annotated[
         str | None, typer.Option("--range", help="Part of the recording, seconds.", metavar="A:B")
     ] = None,
+    model: Annotated[str | None, typer.Option(help=MODEL)] = None,
     gpus: Annotated[int, typer.Option(help="Share a preview's or final's work among so many GPUs.", min=1)] = 1,
 ) -> None:
     """Render a project into a new take."""
@@ -191,7 +193,7 @@ def render(
         project, remarks = store.recover(store.load())
         for remark in remarks:
             console.print(remark)
-        settings = settings_for(preset, project.scene.settings)
+        settings = _with_model(settings_for(preset, project.scene.settings), model)
         settings.range_s = _range(range_) or settings.range_s
         done = show(render_take(store, project, settings, gpus))
         assert done is not None
@@ -200,6 +202,15 @@ def render(
         written = export(done.video_path, out) if out else [done.video_path]
     for path in written:
         typer.echo(str(path))
+
+
+def _with_model(settings: RenderSettings, model: str | None) -> RenderSettings:
+    """Another network than the preset's; whether there is such a one is asked later. Raises StudioError."""
+    if model is None:
+        return settings
+    if settings.kind is TakeKind.ANIMATIC:
+        raise StudioError("An animatic has no network to choose.", "Add --preset preview or --preset final.")
+    return settings.model_copy(update={"model": model})
 
 
 def _range(text: str | None) -> tuple[float, float] | None:
@@ -221,6 +232,7 @@ def plan(
     range_: Annotated[
         str | None, typer.Option("--range", help="Part of the recording, seconds.", metavar="A:B")
     ] = None,
+    model: Annotated[str | None, typer.Option(help=MODEL)] = None,
     vram: Annotated[float | None, typer.Option(help="Plan for a GPU of so many GB instead of this machine's.")] = None,
 ) -> None:
     """Say what a preview or final will take here: memory, time, and what is missing."""
@@ -233,7 +245,7 @@ def plan(
         raise StudioError(f"--vram {vram:g} is no GPU.", "Write it like --vram 12")
     with ProjectStore.open(folder) as store:
         scene = store.load().scene
-    settings = settings_for(preset, scene.settings)
+    settings = _with_model(settings_for(preset, scene.settings), model)
     if settings.kind is TakeKind.ANIMATIC:
         raise StudioError("An animatic needs no plan.", "It renders on any computer: leave --preset out for a final's.")
     settings.range_s = _range(range_) or settings.range_s

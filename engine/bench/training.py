@@ -11,10 +11,7 @@ WARM_UP = 2
 
 def bench_training(steps: int, config: str = "tiny", threads: int = 0) -> None:
     """``config``: a training config with data.encoders = "tiny", or the name of one; its data are not needed."""
-    from engine.training.config import read_config
-    from engine.training.inputs import TrainingEncoders
-    from engine.training.loop import train
-    from engine.training.tiny import (
+    from engine.dit.tiny import (
         CODEC_NAME,
         TinyImageEncoder,
         TinyPromptEncoder,
@@ -22,6 +19,9 @@ def bench_training(steps: int, config: str = "tiny", threads: int = 0) -> None:
         TinyVae,
         TinyVideoCoder,
     )
+    from engine.training.config import read_config
+    from engine.training.inputs import TrainingEncoders
+    from engine.training.loop import train
     from engine.training.train_commands import config_path
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -57,10 +57,10 @@ def _write_random(folder: Path, count: int = 32) -> None:
     """Prepared videos of the small network's size, of random numbers."""
     import numpy as np
 
+    from engine.dit.tiny import AUDIO_NAME, BANDS, CODEC_NAME, SLICES
     from engine.training.made_data import FRAME_RATE, FRAMES, STORED
     from engine.training.samples import Clip, Half, Person
     from engine.training.shards import ShardFacts, write_clips
-    from engine.training.tiny import AUDIO_NAME, BANDS, CODEC_NAME, SLICES
 
     chance = np.random.default_rng(0)
     width, height = STORED

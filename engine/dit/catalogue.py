@@ -13,6 +13,7 @@ from engine.carriers import models_dir
 from engine.errors import ModelMissing
 
 HUB = "https://huggingface.co"
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class PartFile:
 @dataclass(frozen=True)
 class Part:
     """Files of one repository that belong together. ``folders``: where they may lie below the models' folder; the first
-    is where they are put."""
+    is where they are put. ``comes_along``: with this program, in its assets; there is no repository then."""
 
     id: str
     title: str
@@ -42,10 +43,11 @@ class Part:
     what_for: str
     folders: tuple[str, ...]
     files: tuple[PartFile, ...]
+    comes_along: bool = False
 
     @property
     def page(self) -> str:
-        return f"{HUB}/{self.repository}"
+        return "" if self.comes_along else f"{HUB}/{self.repository}"
 
     @property
     def num_bytes(self) -> int:
@@ -57,11 +59,17 @@ class Part:
 
 
 @dataclass(frozen=True)
-class ModelFiles:
-    """Where the files of an AnyTalker model are. ``tokenizer`` and ``speech_encoder`` are folders."""
+class NetworkFiles:
+    """Where the files of a network are. The small network has no others: its other encoders have no weights."""
 
     transformer: Path
     vae: Path
+
+
+@dataclass(frozen=True)
+class ModelFiles(NetworkFiles):
+    """The same of an AnyTalker model, with its encoders. ``tokenizer`` and ``speech_encoder`` are folders."""
+
     text_encoder: Path
     tokenizer: Path
     image_encoder: Path
@@ -177,10 +185,23 @@ LARGE_LORA = Part(
         ),
     ),
 )
+TINY_NETWORK, TINY_CODEC = PartFile("network.safetensors", 7_300_000), PartFile("codec.safetensors", 2_085_936)
+TINY_PART = Part(
+    id="tiny",
+    title="Tiny",
+    repository="",
+    licence="MIT",
+    what_for="the whole recipe on any computer, in thumbnail size: for trying and testing, not for showing",
+    folders=("tiny",),
+    files=(TINY_NETWORK, TINY_CODEC),
+    comes_along=True,
+)
 
+TINY = "tiny"
 MODELS: dict[str, tuple[Part, ...]] = {
     "anytalker-1.3b": (SMALL_TRANSFORMER, ENCODERS, SPEECH),
     "anytalker-14b": (LARGE_TRANSFORMER, ENCODERS, SPEECH),
+    TINY: (TINY_PART,),
 }
 LORAS: dict[str, Part] = {part.id: part for part in (SMALL_LORA, LARGE_LORA)}
 WEIGHTS = (".pth", ".pt", ".safetensors", ".index.json")
@@ -207,7 +228,7 @@ def roots() -> tuple[Path, ...]:
 
 def locate(part: Part, file: PartFile, within: tuple[Path, ...] | None = None) -> Path | None:
     """Path of a file that is here, under any of its names in any of the known layouts, or None."""
-    for root in within or roots():
+    for root in within or ((ASSETS,) if part.comes_along else roots()):
         for folder in part.folders:
             for path in _candidates(root / folder, file):
                 if path.is_file() and path.stat().st_size > 0:
@@ -236,8 +257,8 @@ def installed() -> list[str]:
     return [name for name in names() if not missing_parts(name)]
 
 
-def find_model(name: str) -> ModelFiles:
-    """Where the files of an AnyTalker model are.
+def find_model(name: str) -> NetworkFiles:
+    """Where the files of a model are; ModelFiles of an AnyTalker model.
 
     Raises ModelMissing that lists everything missing with its size, and the command that gets it.
     """
@@ -246,6 +267,8 @@ def find_model(name: str) -> ModelFiles:
     absent = missing_parts(name)
     if absent:
         raise missing_error(name, absent)
+    if name == TINY:
+        return NetworkFiles(_here(TINY_PART, TINY_NETWORK), _here(TINY_PART, TINY_CODEC))
     transformer, encoders, speech = MODELS[name]
     return ModelFiles(
         transformer=_here(transformer, transformer.files[0]),
@@ -271,6 +294,12 @@ def find_lora(name: str) -> Path:
 
 
 def missing_error(name: str, absent: list[MissingFile]) -> ModelMissing:
+    if all(each.part.comes_along for each in absent):
+        listed = ", ".join(each.file.name for each in absent)
+        return ModelMissing(
+            f"The model {name} comes with this program, but {listed} is not in {ASSETS / TINY_PART.folders[0]}.",
+            "Get the program again, or train the network: `python launch.py train tiny`.",
+        )
     listed = "; ".join(f"{each.part.repository}/{each.file.name} ({size_text(each.file)})" for each in absent)
     total = sum(each.file.num_bytes for each in absent)
     about = "about " if any(each.file.approximate for each in absent) else ""

@@ -6,7 +6,7 @@ known (``build_conditioning``).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +17,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.cast.streams import CastStream
-from engine.dit.catalogue import ModelFiles
-from engine.dit.encoders import ImageEncoder, VideoCoder, load_image_encoder, load_vae
+from engine.dit.catalogue import ModelFiles, NetworkFiles
+from engine.dit.coders import Encoders, VideoCodec, VoiceReader
+from engine.dit.encoders import VideoCoder, load_image_encoder, load_vae
 from engine.dit.masks import Box, Size, crop_px, mask_channels, pinned_mask, token_mask, union_mask
 from engine.dit.shapes import TIME_STRIDE, VideoShape, latent_frames
-from engine.dit.speech import SpeechEncoder, load_speech_encoder
-from engine.dit.text import PromptEncoder, TextModel, load_prompt_encoder
+from engine.dit.speech import load_speech_encoder
+from engine.dit.text import TextModel, load_prompt_encoder
+from engine.dit.tiny import load_tiny_encoders
 from engine.dit.types import Conditioning, Person, Pinned
 from engine.dit.windows import WindowSpan
 from engine.errors import ConditioningError
@@ -49,16 +51,6 @@ class Direction:
     interaction_strength: float = 1.0
 
 
-@dataclass(frozen=True)
-class Encoders:
-    """``image`` loads the picture encoder, which is needed once per take and let go of then."""
-
-    prompt: PromptEncoder
-    image: Callable[[], ImageEncoder]
-    speech: SpeechEncoder
-    video: VideoCoder
-
-
 @dataclass(frozen=True, eq=False)
 class SceneConditioning:
     """What stays the same over a whole take. Tuples are in the order of ``streams``.
@@ -75,8 +67,8 @@ class SceneConditioning:
     negative_prompt_embeds_LD: Tensor
     image_embeds: Tensor
     face_embeds: tuple[Tensor | None, ...]
-    speech: SpeechEncoder
-    video: VideoCoder
+    speech: VoiceReader
+    video: VideoCodec
     remarks: tuple[str, ...] = ()
     _held_still: dict[VideoShape, Tensor] = field(default_factory=dict)
 
@@ -103,11 +95,13 @@ class EncoderPlan:
     tiling: bool = False
 
 
-def load_encoders(files: ModelFiles, plan: EncoderPlan, cache_dir: Path) -> Encoders:
+def load_encoders(files: NetworkFiles, plan: EncoderPlan, cache_dir: Path) -> Encoders:
     """All encoders of a model; ``cache_dir`` keeps prompts that were encoded before, from take to take.
 
     Raises ModelMissing or UnusableCheckpoint.
     """
+    if not isinstance(files, ModelFiles):
+        return load_tiny_encoders(files.vae, plan.device)
     text = TextModel(files.text_encoder, files.tokenizer, plan.text_device, quantization=plan.text_quantization)
     # The published picture encoder is float16; the processor computes that in float32 only.
     image_dtype = torch.float16 if torch.device(plan.device).type == "cuda" else torch.float32

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from engine.dit.catalogue import ModelFiles
+from engine.dit.catalogue import NetworkFiles
 from engine.dit.checkpoints import load_transformer
 from engine.dit.loras import add_lora
 from engine.dit.memory import MemoryPlan
@@ -35,7 +35,7 @@ class Share:
     """What every member needs to take part. ``tokens_per_frame`` decides whether parts come out even."""
 
     num_processes: int
-    files: ModelFiles
+    files: NetworkFiles
     plan: MemoryPlan
     lora: Path | None
     tokens_per_frame: int

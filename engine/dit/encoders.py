@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -52,9 +52,9 @@ class VideoCoder:
         self._mean = torch.tensor(config.latents_mean, device=self.device).view(shape)
         self._scale = 1 / torch.tensor(config.latents_std, device=self.device).view(shape)
 
-    def with_tiling(self, tiling: bool) -> "VideoCoder":
+    def with_tiling(self, tiling: bool) -> Self:
         """The same VAE (this coder must not be used any more), coding in tiles or not."""
-        return VideoCoder(self._vae, self.device, tiling)
+        return type(self)(self._vae, self.device, tiling)
 
     @contextmanager
     def moved_to(self, device: torch.device | str) -> Iterator[None]:

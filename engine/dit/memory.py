@@ -227,7 +227,7 @@ class _Ladder:
         """Of a window outside its steps: coding its first frames, decoding, making keys, changing places."""
         pixels = self.shape.height * self.shape.width * self.shape.num_frames
         tiles = _TILES_OVERLAP if vae_tiling else 1.0
-        coding = tiles * pixels * (_VAE_DECODE_FLOPS + _VAE_ENCODE_FLOPS) / _VAE_SPEED
+        coding = tiles * pixels * self.size.codec_work * (_VAE_DECODE_FLOPS + _VAE_ENCODE_FLOPS) / _VAE_SPEED
         keys = self._num_branches * self.size.keys_flops(self.shape.num_frames, self.num_people)
         moved = footprint.weights_bytes(self.size, storage) if storage.offload == "model" else 0
         return (coding + keys) / self.machine.flops + 2 * moved / UNPINNED_BYTES_PER_S
@@ -236,7 +236,7 @@ class _Ladder:
         weights = in_gb(footprint.weights_bytes(self.size, storage))
         whole = in_gb(footprint.weights_bytes(self.size, replace(storage, quantization="none")))
         if not self.machine.gpu:
-            yield "Without a GPU everything is computed in float32 on the processor, which takes very long."
+            yield "Without a GPU everything is computed in float32 on the processor."
         if storage.dtype == "float16":
             yield "This GPU does not know bfloat16: float16 is used."
         if storage.quantization != "none":

@@ -37,7 +37,8 @@ TYPICAL_FACE = 0.055
 class NetworkSize:
     """The transformer's measures; field names and meaning as in its config.
 
-    ``audio_token_dim`` None = the width of the transformer (the AFCA form).
+    ``audio_token_dim`` None = the width of the transformer (the AFCA form); ``codec_work``: of its video codec for
+    each pixel, in that of Wan's VAE.
     """
 
     num_layers: int
@@ -56,6 +57,7 @@ class NetworkSize:
     num_audio_tokens: int = 32
     audio_token_dim: int | None = None
     audio_norm: bool = True
+    codec_work: float = 1.0
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> "NetworkSize":
@@ -175,7 +177,21 @@ class NetworkSize:
 
 ANYTALKER_1_3B = NetworkSize(num_layers=30, num_attention_heads=12, ffn_dim=8960)
 ANYTALKER_14B = NetworkSize(num_layers=40, num_attention_heads=40, ffn_dim=13824, audio_form="legacy")
-NETWORKS = {"anytalker-1.3b": ANYTALKER_1_3B, "anytalker-14b": ANYTALKER_14B}
+TINY = NetworkSize(
+    num_layers=6,
+    num_attention_heads=4,
+    ffn_dim=480,
+    attention_head_dim=40,
+    text_dim=16,
+    text_len=8,
+    freq_dim=64,
+    image_dim=192,
+    audio_window_dim=320,
+    audio_hidden_dim=128,
+    num_audio_tokens=4,
+    codec_work=0.0012,
+)
+NETWORKS = {"anytalker-1.3b": ANYTALKER_1_3B, "anytalker-14b": ANYTALKER_14B, "tiny": TINY}
 
 
 def _linear(name: str, out_dim: int, in_dim: int) -> Iterator[tuple[str, Shape]]:

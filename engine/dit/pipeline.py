@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.dit.catalogue import ModelFiles
+from engine.dit.catalogue import NetworkFiles
 from engine.dit.checkpoints import load_transformer
+from engine.dit.coders import VideoCodec
 from engine.dit.conditioning import EncoderPlan
 from engine.dit.crew import Crew, Share
-from engine.dit.encoders import VideoCoder
 from engine.dit.events import StepDone
 from engine.dit.loras import add_lora
 from engine.dit.machine import this_machine
@@ -34,7 +34,7 @@ class Engine:
     """The transformer where ``plan`` wants it, and the video decoder. ``crew``: the other GPUs' processes, if any."""
 
     transformer: AnyTalkerTransformer3DModel
-    video: VideoCoder
+    video: VideoCodec
     plan: MemoryPlan
     crew: Crew | None = None
 
@@ -55,7 +55,7 @@ def encoder_plan(plan: MemoryPlan) -> EncoderPlan:
     return EncoderPlan(device=plan.device, tiling=plan.vae_tiling, **text)
 
 
-def load_engine(files: ModelFiles, video: VideoCoder, plan: MemoryPlan, lora: Path | None = None) -> Engine:
+def load_engine(files: NetworkFiles, video: VideoCodec, plan: MemoryPlan, lora: Path | None = None) -> Engine:
     """Raises ModelMissing, UnusableCheckpoint, and OutOfMemory where not even the weights fit."""
     device = torch.device(plan.device)
     with told_out_of_memory():
@@ -80,7 +80,7 @@ def load_engine(files: ModelFiles, video: VideoCoder, plan: MemoryPlan, lora: Pa
     return Engine(transformer, video, plan)
 
 
-def load_shared_engine(share: Share, video: VideoCoder) -> Engine:
+def load_shared_engine(share: Share, video: VideoCodec) -> Engine:
     """The same over several GPUs; ``close`` it. Raises what ``load_engine`` and ``Crew`` raise."""
     crew = Crew(share)
     try:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.dit.encoders import VideoCoder
+from engine.dit.coders import VideoEncoder
 from engine.dit.shapes import SPACE_STRIDE
 
 
@@ -21,7 +21,7 @@ class LatentPreview:
     weights: Tensor
 
     @classmethod
-    def of(cls, video: VideoCoder, picture: NDArray[np.uint8]) -> "LatentPreview":
+    def of(cls, video: VideoEncoder, picture: NDArray[np.uint8]) -> "LatentPreview":
         """Fitted to ``picture`` (height, width, 3), sides in multiples of 8, as ``video`` encodes it."""
         frame_Chw = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).float() / 127.5 - 1
         return cls.fit(video.encode(frame_Chw[:, None])[:, 0], picture)

@@ -16,7 +16,7 @@ from engine.carriers import models_dir
 from engine.cast.scene_prompt import suggest_prompt
 from engine.compositing.colour import ColourMatch
 from engine.compositing.stitch import blend_seam, keep_still
-from engine.dit.catalogue import ModelFiles, find_lora, find_model
+from engine.dit.catalogue import NetworkFiles, find_lora, find_model
 from engine.dit.checkpoints import fingerprint, transformer_config
 from engine.dit.conditioning import Direction, SceneConditioning, build_conditioning, build_scene, load_encoders
 from engine.dit.crew import Share
@@ -81,7 +81,7 @@ def _check_gpus(wanted: int) -> None:
         raise StudioError(f"{wanted} GPUs are wanted, {present} are there.", f"Write --gpus {present} or leave it out.")
 
 
-def _weights_sha256(files: ModelFiles, lora: Path | None) -> str:
+def _weights_sha256(files: NetworkFiles, lora: Path | None) -> str:
     network = fingerprint(files.transformer)
     if lora is None:
         return network
@@ -107,7 +107,7 @@ def _under(terms: Mapping[str, str | int], settings: RenderSettings) -> RenderSe
         return settings
 
 
-def _scene(plan: ScenePlan, files: ModelFiles, memory: MemoryPlan) -> SceneConditioning:
+def _scene(plan: ScenePlan, files: NetworkFiles, memory: MemoryPlan) -> SceneConditioning:
     settings = plan.settings
     direction = Direction(
         prompt=plan.scene.prompt.strip() or suggest_prompt(plan.scene),
@@ -141,7 +141,7 @@ class _Render:
 
     plan: ScenePlan
     scene: SceneConditioning
-    files: ModelFiles
+    files: NetworkFiles
     lora: Path | None
     kept: WindowStore
     memory: MemoryPlan

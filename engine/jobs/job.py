@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from engine.errors import ProjectDamaged
 from engine.jobs.events import StageProgress
+from engine.jobs.model_settings import settings_of_model
 from engine.project.atomic import write_bytes, write_failed
 from engine.project.document import Document, RenderSettings, Scene, Take
 from engine.project.reading import MAX_DOCUMENT_BYTES
@@ -42,7 +43,7 @@ def new_job(scene: Scene, settings: RenderSettings, title: str = "", owner: str 
     """A job for a new take of a snapshot of ``scene`` with ``settings``."""
     from engine import __version__
 
-    settings = settings.model_copy(deep=True)
+    settings = settings_of_model(settings)
     scene = scene.model_copy(update={"settings": settings, "takes": []}, deep=True)
     take = Take(settings=settings, engine_version=__version__, inputs_sha256=inputs_sha256(scene, settings))
     return Job(take=take, scene=scene, title=title, owner=owner)

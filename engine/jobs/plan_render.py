@@ -13,11 +13,11 @@ from engine.dit.shapes import VideoShape, whole_windows_frames
 from engine.dit.windows import plan_windows
 from engine.errors import ModelMissing, OutOfMemory, UnreadableMedia
 from engine.jobs.evidence import duration_s
+from engine.jobs.model_settings import settings_of_model
 from engine.jobs.scene_plan import frame_for
 from engine.project.document import Part, RenderSettings, Scene, Take, TakeKind
 
 READ_BYTES_PER_S = 1e9  # of weights from a disk of today
-ENCODERS_BYTES = 17e9  # read once for every take: prompt, picture and speech
 PACE_LIMITS = (0.05, 20.0)  # an earlier render that differs more was made elsewhere, or while something else ran
 HOPELESS_S = 6 * 3600.0
 
@@ -55,7 +55,7 @@ def plan_for(scene: Scene, settings: RenderSettings, machine: Machine | None = N
     Raises ModelMissing for a model that is none of the networks, UnreadableMedia without a photo or a recording,
     OutOfMemory when nothing fits.
     """
-    here = machine or this_machine()
+    here, settings = machine or this_machine(), settings_of_model(settings)
     cost = _estimate(scene, settings, here)
     paces = [] if here.assumed else _paces(scene, settings.model, here)
     pace = median(paces) if paces else 1.0
@@ -136,7 +136,8 @@ def _estimate(scene: Scene, settings: RenderSettings, machine: Machine) -> Rende
     plan = plan_memory(size, shape, people, machine, settings)
     shape = replace(shape, num_frames=plan.window)
     lengths = [span.num_frames for span in plan_windows(count, plan.window, settings.overlap)]
-    loading = (plan.weights_bytes + ENCODERS_BYTES) / READ_BYTES_PER_S
+    encoders_bytes = sum(part.num_bytes for part in MODELS[settings.model][1:])  # read once for every take
+    loading = (plan.weights_bytes + encoders_bytes) / READ_BYTES_PER_S
     seconds = loading + plan.seconds * sum(_share(length, size, shape, people) for length in lengths)
     return RenderCost(settings.model, settings, machine, plan, shape, count, len(lengths), people, seconds)
 

@@ -19,6 +19,7 @@ from engine.jobs import evidence
 from engine.jobs.control import Control
 from engine.jobs.events import FrameReady, RenderEvent, StageProgress, TakeBegun, TakeDone
 from engine.jobs.frames import Footage, plain_footage, planned, take_cues
+from engine.jobs.model_settings import settings_of_model
 from engine.jobs.scene_plan import ScenePlan
 from engine.media.limits import MIN_RECORDING_S
 from engine.media.remux import copy_video
@@ -38,7 +39,7 @@ def render_take(
     Raises the errors of ``cast.check`` before anything is computed, ModelMissing for a kind that cannot be rendered
     here, NoFacesFound, NoSpeechFound, UnreadableMedia, WriteFailed; the take then says "failed" and why.
     """
-    settings = settings.model_copy(deep=True)
+    settings = settings_of_model(settings)
     scene = project.scene.model_copy(update={"settings": settings, "takes": []}, deep=True)
     ready_to_render(scene, settings)
     take = Take(settings=settings, engine_version=__version__, inputs_sha256=inputs_sha256(scene, settings))

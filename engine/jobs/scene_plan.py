@@ -9,11 +9,12 @@ from engine.analysis.types import FaceDetail
 from engine.analysis.visemes import SpeechSounds
 from engine.cast.streams import CastStream, Evidence, build_streams
 from engine.cast.timeline import num_frames
-from engine.compositing.framing import Framer, Framing, plan_frame
+from engine.compositing.framing import Framer, Framing, plan_close_frame, plan_frame
 from engine.dit.shapes import TOKEN_PX
 from engine.errors import StudioError
 from engine.jobs import evidence
 from engine.jobs.events import StageProgress
+from engine.jobs.model_settings import is_tiny
 from engine.media.types import Image, Waveform
 from engine.project.document import RenderSettings, Scene, TakeKind
 from engine.project.store import ProjectFiles
@@ -66,7 +67,10 @@ def plan_scene(store: ProjectFiles, scene: Scene, settings: RenderSettings) -> I
 
 
 def frame_for(photo_size: tuple[int, int], scene: Scene, settings: RenderSettings) -> Framing:
-    """The frame of a take: the networks' pictures have sides of whole tokens."""
+    """The frame of a take: the networks' pictures have sides of whole tokens, and the small network sees no more than
+    the people."""
+    if is_tiny(settings):
+        return plan_close_frame(photo_size, scene.faces, settings.aspect, settings.height, TOKEN_PX)
     multiple_px = 2 if settings.kind is TakeKind.ANIMATIC else TOKEN_PX
     return plan_frame(photo_size, scene.faces, settings.aspect, settings.height, multiple_px)
 

@@ -137,7 +137,7 @@ Captions = Literal["none", "beside", "burnt-in"]
 
 class RenderSettings(Document):
     kind: TakeKind = TakeKind.ANIMATIC
-    height: Annotated[int, Field(ge=128, le=2160, multiple_of=2, description="short side of the video, px")] = 480
+    height: Annotated[int, Field(ge=96, le=2160, multiple_of=2, description="short side of the video, px")] = 480
     aspect: Aspect = "photo"
     frame_rate: Annotated[float, Field(ge=8, le=60)] = 25.0
     range_s: tuple[float, float] | None = None

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from engine.dit import tiny
 from engine.dit.transformer import AnyTalkerTransformer3DModel
 from engine.project.atomic import whole_file
-from engine.training import made_data, tiny
+from engine.training import made_data
 from engine.training.codec_training import CodecStep, train_codec
 from engine.training.config import Made, TrainingConfig
 from engine.training.faces import Portrait, load_portraits

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.dit.shapes import TIME_STRIDE
+from engine.dit.tiny import TinyVae, groups_of
 from engine.training.made_data import Box, Cut
-from engine.training.tiny import TinyVae, groups_of
 
 FACE_WEIGHT, MOUTH_WEIGHT = 2.0, 8.0
 _FIRST_SHARE, _GREY_SHARE = 0.15, 0.03

@@ -75,6 +75,7 @@ class PairingTable(Table):
     share: Share = Field(0.5, description="of the batches are joined; a fair coin in the paper")
     people: tuple[Annotated[int, Field(ge=2, le=4)], ...] = Field((2,), min_length=1)
     silent_share: Share = Field(0.1, description="of the joined pictures have one silent person")
+    whole_share: Share = Field(0.0, description="of the people joined come with their whole picture, not half of it")
 
 
 class DropoutTable(Table):

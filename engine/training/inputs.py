@@ -7,13 +7,14 @@ Letters: C channels · F video frames · T latent frames · H W latent sides · 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.dit.coders import VideoEncoder
 from engine.dit.conditioning import NEGATIVE_PROMPT
 from engine.dit.masks import Box, Size, crop_px, mask_channels, token_mask, union_mask
 from engine.dit.shapes import LatentShape
@@ -29,14 +30,6 @@ from engine.training.samples import AudioEncoder, Frames
 _PROMPTS_AT_ONCE = 1024
 NullText = Literal["negative prompt", "zeros"]
 Heard = Literal["audio and face", "audio", "nothing"]
-
-
-class VideoEncoder(Protocol):
-    """What ``engine.dit.encoders.VideoCoder`` is, as far as training needs it."""
-
-    def encode(self, video_CFhw: Tensor) -> Tensor:
-        """(C, T, H, W) of (3, F, h, w) in -1..1."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

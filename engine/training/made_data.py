@@ -30,6 +30,7 @@ TAKE_S = 4.6
 FINER = 1.5  # takes are drawn so much finer than stored
 _CANVAS = (round(STORED[0] * FINER), round(STORED[1] * FINER))
 _FACE_SHARES = (0.62, 0.80)  # of the canvas' height, from brow to chin and a little more
+_SINGLE_FACE_SHARES = (0.45, 0.80)  # photos have smaller faces too
 _ROOM = 1.12  # a half holds the face and at least so much more
 _HALVES = 2
 _SILENT_SHARE = 0.12
@@ -77,7 +78,7 @@ def silence(seconds: float = TAKE_S) -> Waveform:
 def single_scene(portraits: Sequence[Portrait], chance: np.random.Generator, held_out: bool = False) -> Scene:
     """One person somewhere in the picture, talking or now and then silent."""
     person = draw_person(portraits, chance)
-    picture, points = placed(person, _CANVAS, chance)
+    picture, points = placed(person, _CANVAS, chance, _SINGLE_FACE_SHARES)
     quiet = chance.random() < _SILENT_SHARE
     return Scene(picture, (points,), (silence() if quiet else made_voice(chance, held_out),))
 
@@ -98,11 +99,14 @@ def pair_scene(portraits: Sequence[Portrait], chance: np.random.Generator, held_
 
 
 def placed(
-    person: Portrait, size: tuple[int, int], chance: np.random.Generator
+    person: Portrait,
+    size: tuple[int, int],
+    chance: np.random.Generator,
+    shares: tuple[float, float] = _FACE_SHARES,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The portrait at a random size and place on a canvas of ``size``; the face lies wholly inside."""
     x0, y0, x1, y1 = face_box(person.points_px)
-    share = chance.uniform(*_FACE_SHARES)
+    share = chance.uniform(*shares)
     scale = min(share * size[1] / (y1 - y0), 0.9 * size[0] / (x1 - x0))
     spare_x, spare_y = size[0] - scale * (x1 - x0), size[1] - scale * (y1 - y0)
     left = chance.uniform(0.2, 0.8) * spare_x - scale * x0

@@ -32,12 +32,15 @@ GROUP_PROMPTS = ("Several people are talking to each other.", "A group of people
 @dataclass(frozen=True)
 class Pairing:
     """``share`` of the batches are joined (the paper: half); ``people``: how many, drawn evenly from these;
-    ``silent_share`` of the joined pictures have one silent person; ``max_frames``: longer videos are cut."""
+    ``silent_share`` of the joined pictures have one silent person; ``max_frames``: longer videos are cut;
+    ``whole_share`` of the people come with their whole picture instead of the window around the face, so that wider
+    pictures are learnt."""
 
     share: float = 0.5
     people: tuple[int, ...] = (2,)
     silent_share: float = 0.1
     max_frames: int = 81
+    whole_share: float = 0.0
 
     def examples(self, clips: Sequence[Clip], chance: np.random.Generator) -> list[Example]:
         """One example for each of the batch's ``clips``: the batch stays as large as it is."""
@@ -49,12 +52,17 @@ class Pairing:
     def _joined(self, clips: Sequence[Clip], first: int, num_people: int, chance: np.random.Generator) -> Example:
         """Sample k with k+1 and so on, around the end of the batch."""
         row = [clips[(first + offset) % len(clips)] for offset in range(num_people)]
-        sides = [side(clip, int(chance.integers(len(clip.halves)))) for clip in row]
+        sides = [self._part(clip, chance) for clip in row]
         quiet = int(chance.integers(num_people)) if chance.random() < self.silent_share else None
         if quiet is not None:
             sides[quiet] = silent(sides[quiet])
         num_frames = cut_frames(min(clip.num_frames for clip in row), self.max_frames)
         return joined(sides, str(chance.choice(_prompts(sides))), num_frames)
+
+    def _part(self, clip: Clip, chance: np.random.Generator) -> Part:
+        if self.whole_share and chance.random() < self.whole_share:
+            return whole(clip, self.max_frames).parts[0]
+        return side(clip, int(chance.integers(len(clip.halves))))
 
 
 def _prompts(sides: Sequence[Part]) -> tuple[str, ...]:

@@ -40,8 +40,9 @@ class Steps(Dataset[list[Task]]):
 
     def __init__(self, config: TrainingConfig, order: ClipOrder, first: int, place: Place) -> None:
         self._config, self._order, self._first, self._place = config, order, first, place
+        pairing = config.pairing
         self._pairing = Pairing(
-            config.pairing.share, config.pairing.people, config.pairing.silent_share, config.data.max_frames
+            pairing.share, pairing.people, pairing.silent_share, config.data.max_frames, pairing.whole_share
         )
         self._dropout = Dropout(config.dropout.text, config.dropout.audio, config.dropout.both)
         self._levels = NoiseLevels(config.loss.shift, config.loss.weighting)

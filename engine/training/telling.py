@@ -11,7 +11,7 @@ from engine.training.config import TrainingConfig
 from engine.training.learner import StepDone
 from engine.training.rendered_check import CheckPlan, Renderer, checked_fully, held_out_scenes, write_sheet
 
-WHOLE = CheckPlan(num_scenes=10, measure="mesh")
+WHOLE = CheckPlan(num_scenes=10)
 _EVERY_S = 15.0
 
 
@@ -40,8 +40,9 @@ class Progress:
 
 
 def report(config: TrainingConfig, made: Assembled, told: Callable[[str], None], plan: CheckPlan = WHOLE) -> None:
-    """Measure the weights of a finished run on held-out people and voices: report.json beside them, and a sheet of
-    frames. Raises StudioError where there are no weights, or where the run is not the small network's."""
+    """Measure the weights of a finished run on held-out people and voices, as they are and stored small: report.json
+    beside them, and a sheet of frames. Raises StudioError where there are no weights, or where the run is not the small
+    network's."""
     import torch
 
     from engine.dit.checkpoints import load_transformer
@@ -53,13 +54,14 @@ def report(config: TrainingConfig, made: Assembled, told: Callable[[str], None],
             f"There is nothing in {config.run.folder} that can be measured.",
             "--check is for finished runs of the small network; others are measured by rendering a project.",
         )
-    network = load_transformer(weights, dtype=torch.float32)
-    portraits = load_portraits(held_out=True)
-    write_sheet(
-        [Renderer(network, made.coder, plan)(scene) for scene in held_out_scenes(portraits, plan)[:4]],
-        config.run.folder / "sheet.png",
-    )
-    found = checked_fully(network, made.coder, portraits, plan)
-    write_bytes(config.run.folder / "report.json", json.dumps(found, indent=1).encode())
-    for name, value in found.items():
-        told(f"{name}: {value:.3f}")
+    portraits, found = load_portraits(held_out=True), {}
+    for quantization in ("none", "int8", "nf4"):
+        network = load_transformer(weights, dtype=torch.float32, quantization=quantization)
+        if quantization == "none":
+            shown = [Renderer(network, made.coder, plan)(scene) for scene in held_out_scenes(portraits, plan)[:4]]
+            write_sheet(shown, config.run.folder / "sheet.png")
+        found[quantization] = checked_fully(network, made.coder, portraits, plan)
+        write_bytes(config.run.folder / "report.json", json.dumps(found, indent=1).encode())
+        told(f"Weights stored as {quantization}:" if quantization != "none" else "Weights as they are:")
+        for name, value in found[quantization].items():
+            told(f"  {name}: {value:.3f}")

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from engine.compositing.framing import Framer, plan_frame
+from engine.compositing.framing import Framer, plan_close_frame, plan_frame
 from engine.project.document import Face
 
 PHOTOS = [(1280, 720), (852, 480), (720, 1280), (1000, 1000), (4000, 600), (600, 4000), (333, 501)]
@@ -75,6 +75,32 @@ def test_coarse_sizes_cost_a_strip_of_the_photo_and_no_face(size, layout, aspect
     if aspect == "photo":
         assert framing.fills
         assert (x1 - x0) * (y1 - y0) >= 0.96 * size[0] * size[1]
+
+
+@pytest.mark.parametrize(("size", "layout"), list(itertools.product(PHOTOS, LAYOUTS)))
+@pytest.mark.parametrize("aspect", ["photo", *ASPECTS])
+def test_close_frames_show_everybody_as_large_as_they_can(size, layout, aspect):
+    faces = people(size, layout)
+    framing = plan_close_frame(size, faces, aspect, 96, 16)
+    width, height = framing.size
+    assert width % 16 == height % 16 == 0
+    assert min(width, height) == 96
+    x0, y0, x1, y1 = framing.crop_px
+    left, top, right, bottom = framing.inner_px
+    assert 0 <= x0 < x1 <= size[0]
+    assert 0 <= y0 < y1 <= size[1]
+    assert abs(((right - left) / (x1 - x0)) / ((bottom - top) / (y1 - y0)) - 1) < 0.05
+    for one in faces:
+        corners = framing.to_frame(np.array(one.box_px).reshape(2, 2))
+        assert (corners >= [left - 1, top - 1]).all()
+        assert (corners <= [right + 1, bottom + 1]).all()
+    if layout in ("one left", "two close") and aspect == "photo":
+        assert face_px(framing, faces[0]) >= 1.25 * face_px(plan_frame(size, faces, "photo", 96, 16), faces[0])
+
+
+def face_px(framing, one) -> float:
+    corners = framing.to_frame(np.array(one.box_px).reshape(2, 2))
+    return float(corners[1, 1] - corners[0, 1])
 
 
 def test_whole_photo_keeps_its_size_within_reason():

@@ -100,7 +100,15 @@ def test_a_lora_is_a_name_of_the_catalogue_or_a_file(models, tmp_path):
 def test_every_entry_says_where_from_how_large_under_which_licence_and_what_for():
     for name in names():
         for part in parts_of(name):
-            assert all((part.repository.count("/") == 1, part.licence, part.what_for, part.title, part.folders))
+            assert all(
+                (
+                    (part.repository.count("/") == 1) != part.comes_along,
+                    part.licence,
+                    part.what_for,
+                    part.title,
+                    part.folders,
+                )
+            )
             for file in part.files:
                 assert file.num_bytes > 0
                 assert len(file.sha256) in (0, 64)

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from small_runs import encoders, small_config
 
+from engine.dit.tiny import CODEC_NAME
 from engine.training.loop import train
-from engine.training.tiny import CODEC_NAME
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

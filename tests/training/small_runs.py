@@ -5,11 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.training.config import TrainingConfig
-from engine.training.inputs import TrainingEncoders
-from engine.training.samples import Clip, Half, Person
-from engine.training.shards import ShardFacts, write_clips
-from engine.training.tiny import (
+from engine.dit.tiny import (
     AUDIO_NAME,
     BANDS,
     CODEC_NAME,
@@ -21,6 +17,10 @@ from engine.training.tiny import (
     TinyVae,
     TinyVideoCoder,
 )
+from engine.training.config import TrainingConfig
+from engine.training.inputs import TrainingEncoders
+from engine.training.samples import Clip, Half, Person
+from engine.training.shards import ShardFacts, write_clips
 
 FRAMES, HEIGHT, WIDTH = 9, 32, 64
 

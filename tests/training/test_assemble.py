@@ -16,7 +16,7 @@ from engine.training.config import read_config
 from engine.training.faces import HEIGHT_PX, WIDTH_PX, Portrait
 from engine.training.learner import StepDone
 from engine.training.logs import read_log
-from engine.training.rendered_check import CheckPlan
+from engine.training.rendered_check import MEASURES, CheckPlan
 from engine.training.shards import read_clips
 from engine.training.telling import Progress, report
 from engine.training.train_commands import config_path
@@ -62,9 +62,11 @@ def test_one_command_from_nothing_to_weights_that_are_measured(tmp_path, monkeyp
     told = []
     report(config, made, told.append, CheckPlan(num_scenes=1, num_inference_steps=1))
     found = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert {"own_r", "other_r", "swapped_r", "still", "three_own_r"} <= set(found)
+    assert set(found) == {"none", "int8", "nf4"}
+    names = {"own_r", "other_r", "swapped_own_r", "still", "three_own_r", "animatic_own_r"}
+    assert all({f"{measure}_{name}" for measure in MEASURES for name in names} <= set(each) for each in found.values())
     assert (tmp_path / "run" / "sheet.png").is_file()
-    assert len(told) == len(found)
+    assert len(told) == sum(1 + len(each) for each in found.values())
 
 
 def test_a_run_without_weights_has_no_report(tmp_path):

@@ -10,11 +10,11 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from small_runs import clip, encoders, small_config, write_shards
 
 from engine.dit.checkpoints import load_transformer
+from engine.dit.tiny import CODEC_NAME
 from engine.errors import StudioError, WriteFailed
 from engine.training.checkpoints import check_finite, ours_to_original
 from engine.training.logs import StepLog, read_log
 from engine.training.loop import train
-from engine.training.tiny import CODEC_NAME
 
 
 @pytest.fixture(autouse=True)

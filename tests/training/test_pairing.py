@@ -54,6 +54,23 @@ def test_one_of_a_pair_may_be_silent_and_the_prompt_says_which():
         assert example.prompt in (SILENT_LEFT_PROMPTS if quiet[0] else SILENT_RIGHT_PROMPTS)
 
 
+def test_some_of_a_pair_come_with_their_whole_picture():
+    clips, examples = pairs(whole_share=1.0)
+    for k, example in enumerate(examples):
+        left, right = example.parts
+        assert left.latents.shape == right.latents.shape == clips[k].latents.shape
+        assert left.key == f"clip-{k}"
+        assert left.boxes_px == (tuple(clips[k].people[0].box_px.tolist()),)
+    widths = {part.latents.shape[3] for seed in range(20) for part in mixed_parts(seed)}
+    assert widths == {clips[0].latents.shape[3], clips[0].halves[0].latents.shape[3]}
+
+
+def mixed_parts(seed: int):
+    clips = [clip(index) for index in range(4)]
+    examples = Pairing(1.0, whole_share=0.5).examples(clips, np.random.default_rng(seed))
+    return [part for example in examples for part in example.parts]
+
+
 @pytest.mark.parametrize("count", [3, 4])
 def test_rows_of_three_and_four(count):
     _, examples = pairs(people=(count,))

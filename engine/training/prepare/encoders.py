@@ -14,11 +14,10 @@ from engine.messages import ROOT
 from engine.training.samples import AudioEncoder, Codec, Frames
 
 if TYPE_CHECKING:  # they bring diffusers and transformers, which take seconds to load
-    from engine.dit.encoders import VideoCoder
-    from engine.dit.speech import SpeechEncoder
+    from engine.dit.coders import VideoCodec, VoiceReader
 
 PUBLISHED_CODEC, PUBLISHED_AUDIO = "wan2.1-vae", "wav2vec2-base-960h"
-TINY_FOLDER, TINY_CODEC = ROOT / "assets" / "tiny", "codec.safetensors"
+TINY_FOLDER, TINY_CODEC = ROOT / "assets" / "tiny", catalogue.TINY_CODEC.name
 _LAYERS, _WIDTH = 12, 768
 _RATE = 16_000
 
@@ -29,7 +28,7 @@ class PublishedCodec:
     name, channels = PUBLISHED_CODEC, LATENT_CHANNELS
     stride = (TIME_STRIDE, SPACE_STRIDE, SPACE_STRIDE)
 
-    def __init__(self, coder: "VideoCoder") -> None:
+    def __init__(self, coder: "VideoCodec") -> None:
         self._coder = coder
 
     def encode(self, frames: Frames) -> NDArray[np.float32]:
@@ -45,7 +44,7 @@ class PublishedAudioEncoder:
 
     name, layers, channels = PUBLISHED_AUDIO, _LAYERS, _WIDTH
 
-    def __init__(self, encoder: "SpeechEncoder") -> None:
+    def __init__(self, encoder: "VoiceReader") -> None:
         self._encoder = encoder
 
     def encode(self, waveform: NDArray[np.float32], frame_rate: float, num_frames: int) -> NDArray[np.float32]:
@@ -88,7 +87,7 @@ def load_encoders(
 
 
 def _tiny(folder: Path | None) -> tuple[Codec, AudioEncoder]:
-    from engine.training import tiny
+    from engine.dit import tiny
 
     vae = tiny.load_vae((folder or TINY_FOLDER) / TINY_CODEC)
     return tiny.TinyCodec(tiny.TinyVideoCoder(vae)), tiny.TinySpeechEncoder()

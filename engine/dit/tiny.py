@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -19,11 +20,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.dit.coders import Encoders
 from engine.dit.shapes import LATENT_CHANNELS, SPACE_STRIDE, TIME_STRIDE
 from engine.dit.speech import FRAMES_AROUND
 from engine.dit.speech_files import SAMPLE_RATE
+from engine.dit.weight_files import read_weights
+from engine.errors import UnusableCheckpoint
 from engine.media.types import Waveform
-from engine.training.samples import Frames
+
+Frames = NDArray[np.uint8]
 
 SLICES, BANDS = 2, 32
 AUDIO_NAME = "tiny-mel-1"
@@ -122,7 +127,7 @@ class TinyVideoCoder:
         shape = (1, -1, 1, 1)
         self._mean, self._std = vae.mean.view(shape), vae.std.view(shape)  # type: ignore[operator]
 
-    def with_tiling(self, tiling: bool) -> "TinyVideoCoder":
+    def with_tiling(self, tiling: bool) -> Self:
         return self
 
     @contextmanager
@@ -256,9 +261,6 @@ class TinyPromptEncoder:
 
 def load_vae(path: Path) -> TinyVae:
     """Raises ModelMissing or UnusableCheckpoint."""
-    from engine.dit.weight_files import read_weights
-    from engine.errors import UnusableCheckpoint
-
     vae, weights = TinyVae(), read_weights(path)
     try:
         vae.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
@@ -267,3 +269,9 @@ def load_vae(path: Path) -> TinyVae:
             f"{path.name} does not hold the small codec.", "Train it with `python launch.py train tiny codec`."
         ) from error
     return vae
+
+
+def load_tiny_encoders(codec: Path, device: torch.device | str = "cpu") -> Encoders:
+    """Raises ModelMissing or UnusableCheckpoint."""
+    video = TinyVideoCoder(load_vae(codec), device)
+    return Encoders(TinyPromptEncoder(), TinyImageEncoder, TinySpeechEncoder(), video)

@@ -5,9 +5,7 @@ import pytest
 import torch
 
 from engine.dit.speech_files import SAMPLE_RATE
-from engine.errors import StudioError
-from engine.media.types import Waveform
-from engine.training.tiny import (
+from engine.dit.tiny import (
     NETWORK,
     TinyCodec,
     TinyImageEncoder,
@@ -18,6 +16,8 @@ from engine.training.tiny import (
     groups_of,
     load_vae,
 )
+from engine.errors import StudioError
+from engine.media.types import Waveform
 
 
 def test_the_codec_has_wan_s_frames_and_strides():
