@@ -185,7 +185,7 @@ LARGE_LORA = Part(
         ),
     ),
 )
-TINY_NETWORK, TINY_CODEC = PartFile("network.safetensors", 7_300_000), PartFile("codec.safetensors", 2_085_936)
+TINY_NETWORK, TINY_CODEC = PartFile("network.safetensors", 7_296_888), PartFile("codec.safetensors", 2_085_936)
 TINY_PART = Part(
     id="tiny",
     title="Tiny",
@@ -193,7 +193,7 @@ TINY_PART = Part(
     licence="MIT",
     what_for="the whole recipe on any computer, in thumbnail size: for trying and testing, not for showing",
     folders=("tiny",),
-    files=(TINY_NETWORK, TINY_CODEC),
+    files=(TINY_NETWORK, TINY_CODEC, PartFile("config.json", 655)),
     comes_along=True,
 )
 

@@ -121,6 +121,7 @@ class Run(Table):
     precision: Literal["no", "bf16"] = "bf16"
     gradient_checkpointing: bool = True
     threads: int = Field(0, ge=0, description="processor cores for torch; 0 = as it likes")
+    processes: int = Field(1, ge=1, description="that share each batch where there is no GPU")
     save_every: int = Field(1000, ge=1)
     keep: int = Field(3, ge=1, description="checkpoints kept")
     log_every: int = Field(1, ge=1)

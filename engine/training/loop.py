@@ -21,7 +21,7 @@ from engine.training.source import ClipOrder
 from engine.training.steps import Place, Steps
 
 Check = Callable[[AnyTalkerTransformer3DModel, int], Mapping[str, float]]
-_MAY_CHANGE = ("steps", "save_every", "keep", "log_every", "check_every", "threads", "folder")
+_MAY_CHANGE = ("steps", "save_every", "keep", "log_every", "check_every", "threads", "processes", "folder")
 
 
 def train(

@@ -27,6 +27,7 @@ from engine.dit.shapes import VideoShape
 from engine.dit.tiny import TinyCodec, TinyImageEncoder, TinyPromptEncoder, TinySpeechEncoder, TinyVideoCoder
 from engine.dit.transformer import AnyTalkerTransformer3DModel
 from engine.dit.windows import WindowSpan
+from engine.evaluation.interactivity import motion
 from engine.evaluation.lip_sync import loudness
 from engine.media.types import Image, Waveform
 from engine.training import made_data
@@ -162,7 +163,23 @@ def _mouth_px(points_px: NDArray[np.float32], scale: float) -> tuple[slice, slic
 
 
 def mesh_openings(rendered: Rendered) -> NDArray[np.float64]:
-    """Inner lips' distance over that of the outer eye corners, by the evaluation's mesh on enlarged frames."""
+    """Inner lips' distance over that of the outer eye corners, by the evaluation's mesh."""
+    points = mesh_points(rendered)
+    return _gaps(points, 13, 14) / np.maximum(_gaps(points, 33, 263), 1e-6)
+
+
+def interactivity(rendered: Sequence[Rendered], listener: int) -> float:
+    """Mean motion of the listener's eyes and brows, as the evaluation has it (paper, eq. 5 and 6)."""
+    moved = []
+    for each in rendered:
+        points = mesh_points(each)[:, listener]
+        boxes = np.concatenate([points[..., :2].min(1), points[..., :2].max(1)], axis=-1).astype(np.float64)
+        moved.append(motion(points, boxes).mean())
+    return float(np.mean(moved))
+
+
+def mesh_points(rendered: Rendered) -> NDArray[np.float32]:
+    """(F, people, 478, 3) px in frames enlarged by ENLARGED: the mesh's network was made for larger faces."""
     from engine.analysis.faces import embedded_analyser
 
     mesher = embedded_analyser().mesher
@@ -172,12 +189,12 @@ def mesh_openings(rendered: Rendered) -> NDArray[np.float64]:
     for frame in rendered.frames:
         large = cv2.resize(frame, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
         points = [mesher.follow(Image(large.astype(np.uint8)), each).points_px for each in points]
-        rows.append([_gap(each, 13, 14) / max(_gap(each, 33, 263), 1e-6) for each in points])
-    return np.array(rows, np.float64)
+        rows.append(np.stack(points))
+    return np.stack(rows)
 
 
-def _gap(points_px: NDArray[np.float32], first: int, second: int) -> float:
-    return float(np.linalg.norm(points_px[first, :2] - points_px[second, :2]))
+def _gaps(points_px: NDArray[np.float32], first: int, second: int) -> NDArray[np.float64]:
+    return np.linalg.norm(points_px[..., first, :2] - points_px[..., second, :2], axis=-1).astype(np.float64)
 
 
 def _small(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -230,7 +247,8 @@ def checked_fully(
     the measure says of the animatic of the same scenes, as small and through the same codec: no network that learnt
     from it can do better. Each measured in both ways, whose names come first: ``drawn_own_r``, ``mesh_own_r``.
 
-    ``swapped_r``: every mouth with the voice that is now its own; ``still``: how much of the swing silence leaves.
+    ``swapped_own_r``: every mouth with the voice that is now its own; ``still``: how much of the swing silence leaves;
+    ``interactivity``: of the second person, who is silent while the first one talks.
     """
     renderer = Renderer(network, coder, plan)
     scenes = held_out_scenes(portraits, plan)
@@ -241,7 +259,8 @@ def checked_fully(
         "three_": [renderer(scene) for scene in held_out_scenes(portraits, replace(plan, num_people=3))],
         "animatic_": [as_animatic(scene, coder) for scene in scenes],
     }
-    found: dict[str, float] = {}
+    listening = [renderer(with_voices(scene, (scene.voices[0], silence(FRAMES / FRAME_RATE)))) for scene in scenes]
+    found = {"interactivity": interactivity(listening, 1)}
     for measure in MEASURES:
         by_name = {name: figures(each, measure) for name, each in rendered.items()}
         still = by_name.pop("silent_").swing / max(by_name[""].swing, 1e-9)

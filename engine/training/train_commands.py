@@ -1,6 +1,7 @@
 """`train …`: one command from a config, or from nothing, to weights."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +54,12 @@ def train(
     from engine.training.telling import Progress, report
 
     settings = read_config(config_path(config), changes(set_))
+    if not check and settings.run.processes > 1:
+        from engine.training.together import is_wanted, run_together
+
+        if is_wanted(settings.run.processes):
+            again = ["-m", "engine", "train", config, *(word for entry in set_ or () for word in ("--set", entry))]
+            raise typer.Exit(run_together(sys.executable, again, settings.run.processes))
     first = os.environ.get("RANK", "0") == "0"
     told = typer.echo if first else _nothing
     made = assembled(settings, told, first)

@@ -28,7 +28,7 @@ def test_a_missing_model_is_told_with_sizes_and_the_command(models):
         assert words in caught.value.message
     assert "models get anytalker-1.3b" in caught.value.remedy
     assert str(models) in caught.value.remedy
-    assert installed() == []
+    assert installed() == ["tiny"]
 
 
 @pytest.mark.parametrize("inside", ["", "checkpoints"])
@@ -36,7 +36,7 @@ def test_a_missing_model_is_told_with_sizes_and_the_command(models):
 def test_the_reference_folder_is_recognised_where_it_is_put(models, inside, form, name):
     root = write_tiny_checkpoints(models / inside, form)
     files = find_model(name)
-    assert installed() == [name]
+    assert installed() == [name, "tiny"]
     assert files.transformer.parent == root / "AnyTalker"
     assert files.tokenizer == root / "Wan2.1-Fun-V1.1-1.3B-InP" / "google" / "umt5-xxl"
     assert (files.speech_encoder / "config.json").is_file()
@@ -111,6 +111,7 @@ def test_every_entry_says_where_from_how_large_under_which_licence_and_what_for(
             )
             for file in part.files:
                 assert file.num_bytes > 0
+                assert not part.comes_along or locate(part, file).stat().st_size == file.num_bytes
                 assert len(file.sha256) in (0, 64)
                 assert not (file.approximate and file.sha256)
                 assert ".." not in file.name
@@ -119,6 +120,7 @@ def test_every_entry_says_where_from_how_large_under_which_licence_and_what_for(
 def test_rows_tell_what_is_here_and_what_is_missing(models):
     before = {row.name: row for row in list_models()}
     assert set(before) == set(names())
+    assert before.pop("tiny").here
     assert all(row.state_text == "missing" and not row.here for row in before.values())
     write_tiny_checkpoints(models)
     after = {row.name: row for row in list_models()}
@@ -127,6 +129,16 @@ def test_rows_tell_what_is_here_and_what_is_missing(models):
     assert after["anytalker-14b"].missing_bytes == catalogue.LARGE_TRANSFORMER.num_bytes
     assert "Apache-2.0" in after["anytalker-14b"].licence_text
     assert before["anytalker-1.3b"].size_text.startswith("about 25 GB")
+
+
+def test_the_small_network_comes_along_and_is_told_missing_where_it_was_removed(models, tmp_path, monkeypatch):
+    files = find_model("tiny")
+    assert files.transformer.is_file()
+    assert files.vae.parent == files.transformer.parent
+    assert sum(file.stat().st_size for file in files.transformer.parent.iterdir()) < 15e6
+    monkeypatch.setattr(catalogue, "ASSETS", tmp_path / "nothing")
+    with pytest.raises(ModelMissing, match="comes with this program, but network"):
+        find_model("tiny")
 
 
 def test_the_catalogue_needs_no_torch():

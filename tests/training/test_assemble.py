@@ -44,7 +44,7 @@ def test_one_command_from_nothing_to_weights_that_are_measured(tmp_path, monkeyp
         "made.takes": 1, "made.codec_takes": 1, "made.codec_steps": 2, "made.codec_batch_size": 2,
         "network.num_layers": 1, "network.attention_head_dim": 12, "network.ffn_dim": 16,
         "optimiser.warmup_steps": 1, "run.folder": str(tmp_path / "run"), "run.steps": 2, "run.batch_size": 2,
-        "run.check_every": 2,
+        "run.check_every": 2, "run.processes": 1,
     }  # fmt: skip
     monkeypatch.setattr(assemble, "CHECKED_SCENES", 1)
     options = [word for name, value in settings.items() for word in ("--set", f"{name}={json.dumps(value)}")]
@@ -64,6 +64,7 @@ def test_one_command_from_nothing_to_weights_that_are_measured(tmp_path, monkeyp
     found = json.loads((tmp_path / "run" / "report.json").read_text())
     assert set(found) == {"none", "int8", "nf4"}
     names = {"own_r", "other_r", "swapped_own_r", "still", "three_own_r", "animatic_own_r"}
+    assert all(each["interactivity"] >= 0 for each in found.values())
     assert all({f"{measure}_{name}" for measure in MEASURES for name in names} <= set(each) for each in found.values())
     assert (tmp_path / "run" / "sheet.png").is_file()
     assert len(told) == sum(1 + len(each) for each in found.values())
