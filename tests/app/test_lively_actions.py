@@ -48,7 +48,7 @@ def test_bounds_are_the_documents(project):
         lively.set_setting(project, "num_inference_steps", 400)
     assert caught.value.message == "Steps must be a whole number between 1 and 100; 400 is not."
     assert caught.value.remedy == "8 is what it is when nobody changes it."
-    with pytest.raises(StudioError, match="an even number between 128 and 2160; 481"):
+    with pytest.raises(StudioError, match="an even number between 96 and 2160; 481"):
         lively.set_setting(project, "height", 481)
     with pytest.raises(StudioError, match="one of: auto, none, int8, nf4, fp8; 'int3'"):
         lively.set_setting(project, "quantization", "int3")

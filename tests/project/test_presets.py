@@ -103,7 +103,7 @@ def test_a_saved_preset_is_the_same_when_it_is_read(own_folder):
     text = path.read_text(encoding="utf-8")
     assert text.startswith("# A preset saved from the studio.")
     assert "num_inference_steps = 17  # 1 to 100; default 8" in text
-    assert "height = 720  # short side of the video, px; 128 to 2160; default 480" in text
+    assert "height = 720  # short side of the video, px; 96 to 2160; default 480" in text
 
 
 def test_an_own_preset_is_replaced_and_a_built_in_never(own_folder):
