@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 
 from engine.bench.commands import bench_app
 from engine.check_cli import check_app
+from engine.dit.catalogue import MODELS
 from engine.errors import StudioError
 from engine.export_cli import export_app
 from engine.jobs.events import RenderEvent, StageProgress, TakeDone
@@ -34,7 +35,7 @@ app.add_typer(check_app)
 console = Console(stderr=True)
 
 PRESETS = "animatic, preview, final, low_memory, or a preset of yours."
-MODEL = "Another network than the preset's: anytalker-1.3b, anytalker-14b, or tiny, which is here already."
+MODEL = f"Another network than the preset's: one of {', '.join(MODELS)}; tiny is here already."
 ProjectFolder = Annotated[Path, typer.Argument(help="Folder of the project.", metavar="PROJECT")]
 
 

@@ -13,7 +13,7 @@ Box = tuple[int, int, int, int]
 
 ASPECTS = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1.0}
 MAX_LONG_SIDE_PX = 3840
-_CLOSE_ASPECTS = (4 / 3, 4.0)
+_CLOSE_ASPECTS = (4 / 3, 3.5)  # networks take pictures up to 4:1, and sides are rounded
 
 # Hair above, chin and neck below, ears beside: as shares of a face box's height and width.
 _ROOM_ABOVE, _ROOM_BELOW, _ROOM_BESIDE = 0.5, 0.6, 0.35
@@ -78,7 +78,7 @@ def plan_frame(
 def plan_close_frame(
     image_size: tuple[int, int], faces: Sequence[Face], aspect: str, short_side_px: int, multiple_px: int
 ) -> Framing:
-    """The framing that shows the heads as large as it can; "photo" leaves the shape to the people, from 4:3 to 4:1."""
+    """The framing that shows the heads as large as it can; "photo" leaves the shape to the people, from 4:3 to 7:2."""
     people = people_box(faces, image_size, 1.0) if faces else (0.0, 0.0, float(image_size[0]), float(image_size[1]))
     shape = (people[2] - people[0]) / max(1.0, people[3] - people[1])
     wanted = ASPECTS.get(aspect, min(max(shape, _CLOSE_ASPECTS[0]), _CLOSE_ASPECTS[1]))

@@ -4,15 +4,15 @@ Letters: C channels · F video frames · T latent frames · H W latent sides · 
 · L tokens of a prompt · n tokens of a picture.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.media.types import Waveform
 
@@ -63,3 +63,13 @@ class Encoders:
     image: Callable[[], PictureReader]
     speech: VoiceReader
     video: VideoCodec
+
+
+@contextmanager
+def moved(weights: nn.Module, device: torch.device | str, home: torch.device) -> Iterator[None]:
+    """``weights`` on ``device`` for the time of the block, then at ``home`` again."""
+    weights.to(device)
+    try:
+        yield
+    finally:
+        weights.to(home)

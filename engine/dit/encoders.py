@@ -4,8 +4,8 @@ Letters: C channels · F video frames · T latent frames · H W latent sides · 
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from engine.dit.coders import moved
 from engine.dit.shapes import LATENT_CHANNELS
 from engine.dit.weight_files import fill, read_weights, shape_of
 from engine.errors import UnusableCheckpoint
@@ -56,14 +57,9 @@ class VideoCoder:
         """The same VAE (this coder must not be used any more), coding in tiles or not."""
         return type(self)(self._vae, self.device, tiling)
 
-    @contextmanager
-    def moved_to(self, device: torch.device | str) -> Iterator[None]:
+    def moved_to(self, device: torch.device | str) -> AbstractContextManager[None]:
         """The VAE's weights elsewhere for the time of the block; it codes nothing there."""
-        self._vae.to(device)
-        try:
-            yield
-        finally:
-            self._vae.to(self.device)
+        return moved(self._vae, device, self.device)
 
     @torch.no_grad()
     def encode(self, video_CFhw: Tensor) -> Tensor:

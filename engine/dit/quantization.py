@@ -5,6 +5,7 @@ projection keep their precision. diffusers' own bitsandbytes loader wants a GPU,
 the same code runs on every device.
 """
 
+import logging
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ from engine.dit.transformer import AnyTalkerTransformer3DModel
 
 QUANTIZATIONS = ("none", "int8", "nf4", "fp8")
 FP8 = torch.float8_e4m3fn
+logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+"""It tells of the same rounding at every layer of every step on a processor, where all is float32."""
 OUTLIER_THRESHOLD = 6.0  # LLM.int8(): activation columns beyond it are multiplied in half precision
 
 KEPT_IN_FLOAT32: tuple[str, ...] = tuple(AnyTalkerTransformer3DModel._keep_in_fp32_modules)

@@ -8,8 +8,8 @@ frame · D mel bands · N samples.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.dit.coders import Encoders
-from engine.dit.shapes import LATENT_CHANNELS, SPACE_STRIDE, TIME_STRIDE
+from engine.dit.coders import Encoders, moved
+from engine.dit.shapes import LATENT_CHANNELS, TIME_STRIDE
 from engine.dit.speech import FRAMES_AROUND
 from engine.dit.speech_files import SAMPLE_RATE
 from engine.dit.weight_files import read_weights
@@ -39,19 +39,6 @@ _SILENT_POWER = 1e-8
 _IMAGE_PX, _IMAGE_PATCH_PX = 32, 8
 IMAGE_DIM = 3 * _IMAGE_PATCH_PX**2
 TEXT_TOKENS, TEXT_DIM = 8, 16
-NETWORK = {
-    "num_layers": 6,
-    "num_attention_heads": 4,
-    "attention_head_dim": 40,
-    "ffn_dim": 480,
-    "freq_dim": 64,
-    "text_dim": TEXT_DIM,
-    "text_len": TEXT_TOKENS,
-    "image_dim": IMAGE_DIM,
-    "audio_window_dim": (2 * FRAMES_AROUND + 1) * SLICES * BANDS,
-    "audio_hidden_dim": 128,
-    "num_audio_tokens": 4,
-}
 
 
 class _Block(nn.Module):
@@ -116,10 +103,7 @@ def groups_of(video_3Fhw: Tensor) -> Tensor:
 
 
 class TinyVideoCoder:
-    """``engine.dit.encoders.VideoCoder`` for the small codec, and a Codec for data preparation."""
-
-    name, channels = CODEC_NAME, LATENT_CHANNELS
-    stride = (TIME_STRIDE, SPACE_STRIDE, SPACE_STRIDE)
+    """The small codec as a VideoCodec."""
 
     def __init__(self, vae: TinyVae, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
@@ -130,13 +114,8 @@ class TinyVideoCoder:
     def with_tiling(self, tiling: bool) -> Self:
         return self
 
-    @contextmanager
-    def moved_to(self, device: torch.device | str) -> Iterator[None]:
-        self._vae.to(device)
-        try:
-            yield
-        finally:
-            self._vae.to(self.device)
+    def moved_to(self, device: torch.device | str) -> AbstractContextManager[None]:
+        return moved(self._vae, device, self.device)
 
     @torch.no_grad()
     def encode(self, video_3Fhw: Tensor) -> Tensor:
@@ -153,23 +132,6 @@ class TinyVideoCoder:
         groups = self._vae.decode_groups(latents).unflatten(1, (3, TIME_STRIDE)).permute(1, 0, 2, 3, 4)
         video = torch.cat([groups[:, :1].mean(2), groups[:, 1:].flatten(1, 2)], dim=1)
         return ((video + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
-
-
-class TinyCodec:
-    """The same over numpy frames, as data preparation asks for it."""
-
-    name, channels = CODEC_NAME, LATENT_CHANNELS
-    stride = (TIME_STRIDE, SPACE_STRIDE, SPACE_STRIDE)
-
-    def __init__(self, coder: TinyVideoCoder) -> None:
-        self.coder = coder
-
-    def encode(self, frames: Frames) -> NDArray[np.float32]:
-        video = torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2).float() / 127.5 - 1
-        return self.coder.encode(video).numpy()
-
-    def decode(self, latents: NDArray[np.float32]) -> Frames:
-        return self.coder.decode(torch.from_numpy(latents))
 
 
 class TinySpeechEncoder:
@@ -239,7 +201,7 @@ class TinyImageEncoder:
 
     def __call__(self, rgb: Frames) -> Tensor:
         """(1, 16, 192) float32."""
-        picture = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        picture = torch.tensor(rgb).permute(2, 0, 1)[None].float() / 127.5 - 1
         small = functional.interpolate(picture, (_IMAGE_PX, _IMAGE_PX), mode="bilinear", antialias=True)
         return functional.unfold(small, _IMAGE_PATCH_PX, stride=_IMAGE_PATCH_PX).transpose(1, 2).contiguous()
 
@@ -266,7 +228,7 @@ def load_vae(path: Path) -> TinyVae:
         vae.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     except RuntimeError as error:
         raise UnusableCheckpoint(
-            f"{path.name} does not hold the small codec.", "Train it with `python launch.py train tiny codec`."
+            f"{path.name} does not hold the small codec.", "Train it with `python launch.py train tiny`."
         ) from error
     return vae
 

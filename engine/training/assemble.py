@@ -20,7 +20,7 @@ from engine.training.config import Made, TrainingConfig
 from engine.training.faces import Portrait, load_portraits
 from engine.training.inputs import TrainingEncoders
 from engine.training.made_data import FRAME_RATE, STORED, Cut
-from engine.training.prepare.encoders import TINY_CODEC, TINY_FOLDER, PublishedAudioEncoder
+from engine.training.prepare.encoders import TINY_CODEC, TINY_FOLDER, FrameCodec, PublishedAudioEncoder
 from engine.training.rendered_check import CheckPlan, checked
 from engine.training.samples import Clip, Half, Person
 from engine.training.shards import INDEX_NAME, ShardFacts, write_clips
@@ -67,7 +67,7 @@ def _tiny(folder: Path) -> Assembled:
     encoders = TrainingEncoders(
         tiny.TinyPromptEncoder().encode, tiny.TinyImageEncoder(), coder, tiny.TinySpeechEncoder()
     )
-    return Assembled(encoders, coder.name, coder)
+    return Assembled(encoders, tiny.CODEC_NAME, coder)
 
 
 def _published(config: TrainingConfig) -> Assembled:
@@ -108,7 +108,7 @@ def make(config: TrainingConfig, made: Made, told: Told) -> None:
         encoder_folder.mkdir(parents=True, exist_ok=True)
         with whole_file(codec_path) as part:
             save_file(_codec(cuts, made, told), part)
-    codec = tiny.TinyCodec(tiny.TinyVideoCoder(tiny.load_vae(codec_path)))
+    codec = FrameCodec(tiny.CODEC_NAME, tiny.TinyVideoCoder(tiny.load_vae(codec_path)))
     cuts_made = (cut for take in made_data.takes(portraits, made.takes, made.seed + 1, people) for cut in cuts_of(take))
     facts = ShardFacts(config.data.stage, codec.name, tiny.AUDIO_NAME, STORED[1], STORED[0], FRAME_RATE)
     write_clips(_told_of((as_clip(cut, codec) for cut in cuts_made), told), folder, facts)
@@ -138,7 +138,7 @@ def _told_of(clips: Iterator[Clip], told: Told) -> Iterator[Clip]:
         yield clip
 
 
-def as_clip(cut: Cut, codec: tiny.TinyCodec) -> Clip:
+def as_clip(cut: Cut, codec: FrameCodec) -> Clip:
     """A made video as data preparation would have it."""
     audio = tiny.TinySpeechEncoder()
     num_frames, height, width = cut.whole.shape[:3]

@@ -24,7 +24,7 @@ from engine.dit.memory import MemoryPlan
 from engine.dit.pipeline import Engine, run
 from engine.dit.sampling import Sampling
 from engine.dit.shapes import VideoShape
-from engine.dit.tiny import TinyCodec, TinyImageEncoder, TinyPromptEncoder, TinySpeechEncoder, TinyVideoCoder
+from engine.dit.tiny import CODEC_NAME, TinyImageEncoder, TinyPromptEncoder, TinySpeechEncoder, TinyVideoCoder
 from engine.dit.transformer import AnyTalkerTransformer3DModel
 from engine.dit.windows import WindowSpan
 from engine.evaluation.interactivity import motion
@@ -33,6 +33,7 @@ from engine.media.types import Image, Waveform
 from engine.training import made_data
 from engine.training.faces import Portrait, draw_person
 from engine.training.made_data import FRAME_RATE, FRAMES, STORED, Scene, made_voice, placed, silence, streams_of
+from engine.training.prepare.encoders import FrameCodec
 from engine.training.samples import Frames
 
 Measure = Literal["drawn", "mesh"]
@@ -243,9 +244,9 @@ def checked(
 def checked_fully(
     network: AnyTalkerTransformer3DModel, coder: TinyVideoCoder, portraits: Sequence[Portrait], plan: CheckPlan
 ) -> dict[str, float]:
-    """Two people; the same with their voices swapped; nobody speaking; three people, which were never trained; and what
-    the measure says of the animatic of the same scenes, as small and through the same codec: no network that learnt
-    from it can do better. Each measured in both ways, whose names come first: ``drawn_own_r``, ``mesh_own_r``.
+    """Two people; the same with their voices swapped; nobody speaking; three people, which were never trained; and for
+    comparison what the network learnt from: the animatic of the same scenes, as small, through the codec and before it.
+    Each measured in both ways, whose names come first: ``drawn_own_r``, ``mesh_own_r``.
 
     ``swapped_own_r``: every mouth with the voice that is now its own; ``still``: how much of the swing silence leaves;
     ``interactivity``: of the second person, who is silent while the first one talks.
@@ -258,6 +259,7 @@ def checked_fully(
         "silent_": [renderer(silenced(scene)) for scene in scenes],
         "three_": [renderer(scene) for scene in held_out_scenes(portraits, replace(plan, num_people=3))],
         "animatic_": [as_animatic(scene, coder) for scene in scenes],
+        "uncoded_": [as_animatic(scene, None) for scene in scenes],
     }
     listening = [renderer(with_voices(scene, (scene.voices[0], silence(FRAMES / FRAME_RATE)))) for scene in scenes]
     found = {"interactivity": interactivity(listening, 1)}
@@ -270,13 +272,15 @@ def checked_fully(
     return found
 
 
-def as_animatic(scene: Scene, coder: TinyVideoCoder) -> Rendered:
-    """The scene by the animatic, as small as the network's videos and through their codec."""
+def as_animatic(scene: Scene, coder: TinyVideoCoder | None) -> Rendered:
+    """The scene by the animatic, as small as the network's videos, and through their codec where one is given."""
     height, width = scene.picture.shape[:2]
     size = (round(width / made_data.FINER), round(height / made_data.FINER))
     frames = np.stack([_small(frame, size) for frame in made_data.animated(scene, "check", seed=0).frames[:FRAMES]])
-    codec = TinyCodec(coder)
-    return Rendered(scene, codec.decode(codec.encode(frames)), made_data.FINER)
+    if coder is not None:
+        codec = FrameCodec(CODEC_NAME, coder)
+        frames = codec.decode(codec.encode(frames))
+    return Rendered(scene, frames, made_data.FINER)
 
 
 def write_sheet(rendered: Sequence[Rendered], path: Path) -> None:

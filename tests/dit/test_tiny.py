@@ -1,13 +1,18 @@
 """The small network's encoders: the shapes of the published ones, and what they are made for."""
 
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from engine.dit.catalogue import find_model
+from engine.dit.checkpoints import transformer_config
+from engine.dit.network_size import TINY, NetworkSize
 from engine.dit.speech_files import SAMPLE_RATE
 from engine.dit.tiny import (
-    NETWORK,
-    TinyCodec,
+    CODEC_NAME,
     TinyImageEncoder,
     TinyPromptEncoder,
     TinySpeechEncoder,
@@ -18,18 +23,22 @@ from engine.dit.tiny import (
 )
 from engine.errors import StudioError
 from engine.media.types import Waveform
+from engine.training.prepare.encoders import FrameCodec
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_codec_has_wan_s_frames_and_strides():
-    codec = TinyCodec(TinyVideoCoder(TinyVae((8, 8, 8))))
+    coder = TinyVideoCoder(TinyVae((8, 8, 8)))
+    codec = FrameCodec(CODEC_NAME, coder)
     frames = np.random.default_rng(0).integers(0, 256, (9, 32, 48, 3), np.uint8)
     latents = codec.encode(frames)
     assert latents.shape == (16, 3, 4, 6)
     assert codec.decode(latents).shape == frames.shape
     assert codec.encode(frames[:1]).shape == (16, 1, 4, 6)
     assert np.allclose(codec.encode(frames[:5]), latents[:, :2], atol=1e-6)  # what comes later changes nothing
-    with codec.coder.moved_to("cpu"):
-        assert codec.coder.with_tiling(True) is codec.coder
+    with coder.moved_to("cpu"):
+        assert coder.with_tiling(True) is coder
 
 
 def test_groups_begin_with_the_first_frame_four_times():
@@ -63,7 +72,7 @@ def test_a_voice_is_heard_alike_however_loud_and_whole_or_in_parts():
     voice = Waveform(tone(2, 0.8), SAMPLE_RATE)
     windows = encoder.features(voice, 24, 10, 8)
     assert windows.shape == (8, 5, encoder.layers, encoder.channels)
-    assert NETWORK["audio_window_dim"] == windows[0].numel()
+    assert TINY.audio_window_dim == windows[0].numel()
     assert np.allclose(windows[:, 2].numpy(), loud[10:18], atol=1e-6)
     assert np.allclose(encoder.features(voice, 24, 0, 1)[0, 0].numpy(), loud[0])
     assert encoder.encode(np.zeros(0, np.float32), 24, 5).max() == -1
@@ -71,7 +80,13 @@ def test_a_voice_is_heard_alike_however_loud_and_whole_or_in_parts():
 
 def test_pictures_and_prompts_are_a_few_tokens():
     picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
-    assert TinyImageEncoder()(picture).shape == (1, 16, NETWORK["image_dim"])
+    assert TinyImageEncoder()(picture).shape == (1, 16, TINY.image_dim)
     one, other = TinyPromptEncoder().encode(["Two people talk.", "Two people are silent. " * 20])
-    assert one.shape == other.shape == (NETWORK["text_len"], NETWORK["text_dim"])
+    assert one.shape == other.shape == (TINY.text_len, TINY.text_dim)
     assert not torch.equal(one, other)
+
+
+def test_its_size_is_said_the_same_everywhere():
+    trained = tomllib.loads((ROOT / "presets" / "training" / "tiny.toml").read_text(encoding="utf-8"))["network"]
+    for config in (trained, transformer_config(find_model("tiny").transformer)):
+        assert NetworkSize.of_config({**config, "codec_work": TINY.codec_work}) == TINY

@@ -1,5 +1,6 @@
 """Small prepared videos of random numbers and a network of two blocks, for runs of a second."""
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,6 @@ from engine.dit.tiny import (
     AUDIO_NAME,
     BANDS,
     CODEC_NAME,
-    NETWORK,
     SLICES,
     TinyImageEncoder,
     TinyPromptEncoder,
@@ -17,12 +17,13 @@ from engine.dit.tiny import (
     TinyVae,
     TinyVideoCoder,
 )
-from engine.training.config import TrainingConfig
+from engine.training.config import PRESETS, TrainingConfig
 from engine.training.inputs import TrainingEncoders
 from engine.training.samples import Clip, Half, Person
 from engine.training.shards import ShardFacts, write_clips
 
 FRAMES, HEIGHT, WIDTH = 9, 32, 64
+TRAINED = tomllib.loads((PRESETS / "tiny.toml").read_text(encoding="utf-8"))
 
 
 def clip(index: int, num_people: int = 1, num_frames: int = FRAMES) -> Clip:
@@ -63,7 +64,7 @@ def encoders() -> TrainingEncoders:
 
 
 def small_config(folder: Path, shards: Path, **tables: dict) -> TrainingConfig:
-    network = {**NETWORK, "num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 12, "ffn_dim": 32}
+    network = {**TRAINED["network"], "num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 12, "ffn_dim": 32}
     content = {
         "data": {"folders": [shards], "encoders": "tiny", "max_frames": FRAMES, "num_workers": 0},
         "network": network,

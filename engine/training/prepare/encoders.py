@@ -22,14 +22,13 @@ _LAYERS, _WIDTH = 12, 768
 _RATE = 16_000
 
 
-class PublishedCodec:
-    """Wan 2.1's VAE."""
+class FrameCodec:
+    """A render's video codec as data preparation asks for it: over arrays, and with a name that shards remember."""
 
-    name, channels = PUBLISHED_CODEC, LATENT_CHANNELS
-    stride = (TIME_STRIDE, SPACE_STRIDE, SPACE_STRIDE)
+    channels, stride = LATENT_CHANNELS, (TIME_STRIDE, SPACE_STRIDE, SPACE_STRIDE)
 
-    def __init__(self, coder: "VideoCodec") -> None:
-        self._coder = coder
+    def __init__(self, name: str, coder: "VideoCodec") -> None:
+        self.name, self._coder = name, coder
 
     def encode(self, frames: Frames) -> NDArray[np.float32]:
         video = torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2).float() / 127.5 - 1
@@ -82,7 +81,7 @@ def load_encoders(
     wav2vec2 = catalogue.locate(speech, catalogue.WAV2VEC2)
     assert vae is not None
     assert wav2vec2 is not None
-    codec = PublishedCodec(VideoCoder(load_vae(vae), device))
+    codec = FrameCodec(PUBLISHED_CODEC, VideoCoder(load_vae(vae), device))
     return codec, PublishedAudioEncoder(load_speech_encoder(wav2vec2.parent, device))
 
 
@@ -90,4 +89,4 @@ def _tiny(folder: Path | None) -> tuple[Codec, AudioEncoder]:
     from engine.dit import tiny
 
     vae = tiny.load_vae((folder or TINY_FOLDER) / TINY_CODEC)
-    return tiny.TinyCodec(tiny.TinyVideoCoder(vae)), tiny.TinySpeechEncoder()
+    return FrameCodec(tiny.CODEC_NAME, tiny.TinyVideoCoder(vae)), tiny.TinySpeechEncoder()
