@@ -8,9 +8,11 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from isolator_file import HERTZ, network, tone
 from talking_videos import RATE, astronaut, colleague, one_voice, talking, two_voices, write
 from typer.testing import CliRunner
 
+from engine.analysis.backends.kim_vocal import load_isolator
 from engine.analysis.diarization import default_diarizer
 from engine.analysis.faces import default_analyser
 from engine.errors import StudioError, WriteFailed
@@ -123,7 +125,9 @@ def unbroken(videos, tmp_path_factory):
 def test_what_can_be_used_becomes_clips(unbroken):
     index, out = unbroken
     assert (index.num_clips, index.stage, index.codec, index.audio_encoder) == (1, 1, "squares", "levels")
-    assert index.notes == {"lip_scores": "correlation of mouth and voice", "videos": "7", "videos_used": "1"}
+    assert index.notes == {
+        "lip_scores": "correlation of mouth and voice", "voices": "as recorded", "videos": "7", "videos_used": "1"
+    }  # fmt: skip
     assert read_index(out) == index
     (clip,) = read_clips(out)
     assert clip.name.startswith("good-")
@@ -176,6 +180,25 @@ def test_what_cannot_be_used_is_named_and_counted(unbroken):
     assert index.dropped["unreadable"].count == 2
     assert index.dropped["no sound"].why == "The video has no sound that can be read."
     assert sum(dropped.count for dropped in index.dropped.values()) == len(rows)
+
+
+def test_voices_are_freed_of_what_plays_beside_them_where_the_network_is_there(tmp_path):
+    """A hum as loud as the voice; the network's place is taken by a file of its form that keeps a voice's band."""
+    voice = one_voice()
+    hum = 0.3 * tone(60, voice.duration_s)[: len(voice.samples)]
+    (tmp_path / "videos").mkdir()
+    write(tmp_path / "videos" / "hum.mp4", one_talking(), Waveform(voice.samples + hum, voice.sample_rate))
+    isolator = load_isolator(network(tmp_path / "voices.onnx", (HERTZ > 100) & (HERTZ < 7000)))
+    levels = {}
+    for own in (None, isolator):
+        order = PrepareOrder(tmp_path / "videos", tmp_path / str(own is None), ONE)
+        index = last_of(prepare(order, replace(tools(), isolator=own)))
+        assert index.notes["voices"] == ("as recorded" if own is None else "Kim_Vocal_2")
+        (clip,) = read_clips(order.out)
+        levels[own is None] = clip.people[0].audio_features.min()
+    assert levels[False] < 0.2 * levels[True]
+    with pytest.raises(StudioError, match="voices was 'Kim_Vocal_2' and is 'as recorded'"):
+        last_of(prepare(PrepareOrder(tmp_path / "videos", tmp_path / "False", ONE), tools()))
 
 
 def test_a_run_that_is_stopped_at_every_step_ends_as_an_unbroken_one(videos, unbroken, tmp_path):

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from engine.analysis.backends import kim_vocal
 from engine.analysis.diarization import default_diarizer
 from engine.analysis.face_protocols import FaceDetector
 from engine.analysis.faces import FaceAnalyser, default_analyser
@@ -54,18 +55,24 @@ class Tools:
     detector: FaceDetector
     diarizer: Diarizer
     lip_network: LipNetwork | None = None
+    isolator: kim_vocal.VoiceIsolator | None = None
 
     @property
     def lip_scores(self) -> str:
         return MOUTH_SCORES if self.lip_network is None else SYNCNET_SCORES
 
+    @property
+    def voices(self) -> str:
+        return "as recorded" if self.isolator is None else kim_vocal.NAME
+
     @staticmethod
     def default(codec: Codec, audio: AudioEncoder) -> "Tools":
         """Embedded ones, or the full ones where they are on disk. Raises ModelMissing, UnusableCheckpoint."""
         analyser = default_analyser()
-        path = syncnet_path()
+        path, isolator_path = syncnet_path(), kim_vocal.isolator_path()
         network = syncnet(path) if path else None
-        return Tools(codec, audio, analyser, quick_detector(analyser), default_diarizer(), network)
+        isolator = kim_vocal.load_isolator(isolator_path) if isolator_path else None
+        return Tools(codec, audio, analyser, quick_detector(analyser), default_diarizer(), network, isolator)
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,7 @@ def prepare(order: PrepareOrder, tools: Tools) -> Iterator[StageProgress | Shard
         codec=tools.codec.name,
         audio_encoder=tools.audio.name,
         lip_scores=tools.lip_scores,
+        voices=tools.voices,
     )
     found = videos_under(order.source)
     work = WorkFolder(order.out, made)
@@ -145,9 +153,12 @@ class _Steps:
         done.drops += people.drops
         if not people.followed:
             return
-        yield StageProgress("speech", f"Listening who speaks in {name}")
         facts = facts_for(self.source.path, settings)
         sound = own_sound(facts)
+        if sound is not None and self.tools.isolator is not None:
+            yield StageProgress("isolate", f"Taking music and noise out of {name}")
+            sound = self.tools.isolator(sound)
+        yield StageProgress("speech", f"Listening who speaks in {name}")
         speech = self._kept("speech.json", SpeechFound, lambda: hear(sound, name, self.tools.diarizer))
         done.drops += speech.drops
         if sound is None or not speech.turns:

@@ -36,6 +36,7 @@ class Made(BaseModel):
     codec: str
     audio_encoder: str
     lip_scores: str
+    voices: str = "as recorded"
 
 
 class VideoDone(BaseModel):
@@ -176,6 +177,7 @@ class WorkFolder:
         index.dropped = counted(drops)
         index.notes = {
             "lip_scores": self.made.lip_scores,
+            "voices": self.made.voices,
             "videos": str(len(by_key)),
             "videos_used": str(sum(bool(d.num_clips) for d in by_key.values())),
         }
@@ -207,4 +209,5 @@ def _flat(made: Made) -> dict[str, object]:
         "codec": made.codec,
         "audio encoder": made.audio_encoder,
         "lip scores": made.lip_scores,
+        "voices": made.voices,
     }
