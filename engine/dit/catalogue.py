@@ -185,7 +185,7 @@ LARGE_LORA = Part(
         ),
     ),
 )
-TINY_NETWORK, TINY_CODEC = PartFile("network.safetensors", 7_296_888), PartFile("codec.safetensors", 2_085_936)
+TINY_NETWORK, TINY_CODEC = PartFile("network.safetensors", 7_296_856), PartFile("codec.safetensors", 2_449_864)
 TINY_PART = Part(
     id="tiny",
     title="Tiny",

@@ -17,6 +17,7 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.fft import dct
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,7 +33,10 @@ Frames = NDArray[np.uint8]
 
 SLICES, BANDS = 2, 32
 AUDIO_NAME = "tiny-mel-1"
-CODEC_NAME = "tiny-codec-1"
+CODEC_NAME = "tiny-codec-2"
+MOTION_CHANNELS = 6
+WIDTHS = (32, 56, 96)
+_MOTION_GAIN = 4.0
 _FFT = 512
 _QUIETEST = 4.0  # decades below the voice's level that can still be heard
 _SILENT_POWER = 1e-8
@@ -54,45 +58,75 @@ class _Block(nn.Module):
 class TinyVae(nn.Module):
     """Four video frames at a time become one latent frame; the first frame of a video stands for four of itself.
 
+    The four go through a cosine transform over time. Their mean becomes the first channels of a latent, what moves
+    within them the last: small as it is in pixels, brought to the spread of the others it weighs as much, so that a
+    network learns it. Without that a latent holds the mean of four mouths.
+
     ``mean``, ``std`` (C,): of the latents, by which they are normalised.
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (32, 56, 96)) -> None:
+    mean: Tensor
+    std: Tensor
+    _analysis: Tensor
+    _synthesis: Tensor
+
+    def __init__(self, widths: tuple[int, int, int] = WIDTHS) -> None:
         super().__init__()
-        pixels = 3 * TIME_STRIDE * 4  # four frames, squares of 2 x 2 pixels
-        small, middle, large = widths
-        self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(pixels, small, 3, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(small, middle, 4, stride=2, padding=1),
-            _Block(middle),
-            nn.Conv2d(middle, large, 4, stride=2, padding=1),
-            _Block(large),
-            nn.Conv2d(large, LATENT_CHANNELS, 3, padding=1),
-        )
-        self.decoder = nn.Sequential(
-            nn.Conv2d(LATENT_CHANNELS, large, 3, padding=1),
-            _Block(large),
-            _Block(large),
-            nn.Conv2d(large, 4 * middle, 3, padding=1),
-            nn.PixelShuffle(2),
-            _Block(middle),
-            nn.Conv2d(middle, 4 * small, 3, padding=1),
-            nn.PixelShuffle(2),
-            nn.SiLU(),
-            nn.Conv2d(small, pixels, 3, padding=1),
-            nn.PixelShuffle(2),
-        )
+        fewer = tuple(max(8, width * 3 // 4 // 8 * 8) for width in widths)
+        self.appearance = _encoder(3, fewer, LATENT_CHANNELS - MOTION_CHANNELS)
+        self.motion = _encoder(3 * (TIME_STRIDE - 1), widths, MOTION_CHANNELS)
+        self.decoder = _decoder(LATENT_CHANNELS, widths, 3 * TIME_STRIDE)
         self.register_buffer("mean", torch.zeros(LATENT_CHANNELS))
         self.register_buffer("std", torch.ones(LATENT_CHANNELS))
+        cosines = torch.from_numpy(dct(np.eye(TIME_STRIDE), axis=0, norm="ortho")).float()
+        gains = torch.tensor([0.5] + [0.5 * _MOTION_GAIN] * (TIME_STRIDE - 1))[:, None]
+        self.register_buffer("_analysis", cosines * gains, persistent=False)
+        self.register_buffer("_synthesis", (cosines / gains).T.contiguous(), persistent=False)
 
     def encode_groups(self, groups_B12hw: Tensor) -> Tensor:
         """(B, C, H, W), not normalised."""
-        return self.encoder(groups_B12hw)
+        over_time = _mixed(groups_B12hw, self._analysis)
+        appearance = self.appearance(over_time[:, :, 0])
+        return torch.cat([appearance, self.motion(over_time[:, :, 1:].flatten(1, 2))], dim=1)
 
     def decode_groups(self, latents_BCHW: Tensor) -> Tensor:
-        return self.decoder(latents_BCHW)
+        return _mixed(self.decoder(latents_BCHW), self._synthesis).flatten(1, 2)
+
+
+def _mixed(groups_B12hw: Tensor, matrix: Tensor) -> Tensor:
+    """(B, 3, 4, h, w): a matrix applied over the four frames."""
+    return torch.einsum("kt,bcthw->bckhw", matrix, groups_B12hw.unflatten(1, (3, TIME_STRIDE)))
+
+
+def _encoder(planes: int, widths: tuple[int, ...], channels: int) -> nn.Sequential:
+    small, middle, large = widths
+    return nn.Sequential(
+        nn.PixelUnshuffle(2),
+        nn.Conv2d(4 * planes, small, 3, padding=1),
+        nn.SiLU(),
+        nn.Conv2d(small, middle, 4, stride=2, padding=1),
+        _Block(middle),
+        nn.Conv2d(middle, large, 4, stride=2, padding=1),
+        _Block(large),
+        nn.Conv2d(large, channels, 3, padding=1),
+    )
+
+
+def _decoder(channels: int, widths: tuple[int, ...], planes: int) -> nn.Sequential:
+    small, middle, large = widths
+    return nn.Sequential(
+        nn.Conv2d(channels, large, 3, padding=1),
+        _Block(large),
+        _Block(large),
+        nn.Conv2d(large, 4 * middle, 3, padding=1),
+        nn.PixelShuffle(2),
+        _Block(middle),
+        nn.Conv2d(middle, 4 * small, 3, padding=1),
+        nn.PixelShuffle(2),
+        nn.SiLU(),
+        nn.Conv2d(small, 4 * planes, 3, padding=1),
+        nn.PixelShuffle(2),
+    )
 
 
 def groups_of(video_3Fhw: Tensor) -> Tensor:
@@ -109,7 +143,7 @@ class TinyVideoCoder:
         self.device = torch.device(device)
         self._vae = vae.eval().requires_grad_(False).to(self.device)
         shape = (1, -1, 1, 1)
-        self._mean, self._std = vae.mean.view(shape), vae.std.view(shape)  # type: ignore[operator]
+        self._mean, self._std = vae.mean.view(shape), vae.std.view(shape)
 
     def with_tiling(self, tiling: bool) -> Self:
         return self

@@ -5,18 +5,21 @@ into videos of a window's length, whose mouths stand anywhere when they begin.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from engine.analysis.types import FaceDetail
 from engine.animatic.performance import PerformanceSettings, perform
 from engine.animatic.renderer import Animator, FaceRig
+from engine.animatic.types import Performance
 from engine.cast.streams import CastStream
 from engine.cast.timeline import gate
 from engine.dit.speech_files import SAMPLE_RATE
+from engine.evaluation.lip_sync import loudness
 from engine.media.types import Image, Waveform
 from engine.project.document import Face, Part
 from engine.training.faces import Portrait, draw_person
@@ -35,6 +38,8 @@ _ROOM = 1.12  # a half holds the face and at least so much more
 _HALVES = 2
 _SILENT_SHARE = 0.12
 _ACTIVE_S = 0.12
+_JAW_INERTIA_S = 0.04
+_WIDEST = 0.8  # of a jaw's opening, at the loudest
 
 Box = tuple[float, float, float, float]
 
@@ -154,9 +159,10 @@ def active_s(voice: Waveform) -> list[tuple[float, float]]:
 
 
 def animated(scene: Scene, name: str, seed: int) -> Take:
-    """The animatic of a scene. Mouths go by loudness: that much a mel band tells, and a small network can learn."""
+    """The animatic of a scene, with mouths as a small network can learn them."""
     streams = streams_of(scene)
-    performances = perform(streams, {}, FRAME_RATE, PerformanceSettings(seed=seed))
+    performed = perform(streams, {}, FRAME_RATE, PerformanceSettings(seed=seed))
+    performances = [_by_loudness(each, voice) for each, voice in zip(performed, scene.voices, strict=True)]
     image = Image(scene.picture)
     rigs = [
         FaceRig.of(image.rgb, points, stream.part == Part.TALKS)
@@ -167,12 +173,23 @@ def animated(scene: Scene, name: str, seed: int) -> Take:
     return Take(name, frames, tuple(face_box(points) for points in scene.points_px), scene.voices)
 
 
-def takes(portraits: Sequence[Portrait], count: int, seed: int, num_people: int = 1) -> Iterator[Take]:
-    """Take n of a seed is always the same."""
-    for index in range(count):
-        chance = np.random.default_rng([seed, index])
-        scene = (single_scene if num_people == 1 else pair_scene)(portraits, chance)
-        yield animated(scene, f"made-{seed}-{index:05}", seed=int(chance.integers(2**31)))
+def _by_loudness(performance: Performance, voice: Waveform) -> Performance:
+    """Mouths open by what every frame's mel bands tell. Words shape them, too, in the animatic: of that, bands of one
+    moment say nothing, and the network could only learn the mean."""
+    still = np.zeros(performance.num_frames, np.float32)
+    loud = gaussian_filter1d(loudness(voice, FRAME_RATE, performance.num_frames), _JAW_INERTIA_S * FRAME_RATE)
+    opening = _WIDEST * loud
+    return replace(
+        performance, jaw_open=opening.astype(np.float32), lip_press=still, lip_tuck=still, tongue=still,
+        lip_width=still, lip_round=still,
+    )  # fmt: skip
+
+
+def take(portraits: Sequence[Portrait], seed: int, index: int, num_people: int = 1) -> Take:
+    """Take ``index`` of a ``seed`` is always the same."""
+    chance = np.random.default_rng([seed, index])
+    scene = (single_scene if num_people == 1 else pair_scene)(portraits, chance)
+    return animated(scene, f"made-{seed}-{index:05}", seed=int(chance.integers(2**31)))
 
 
 @dataclass(frozen=True, eq=False)

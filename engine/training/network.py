@@ -17,6 +17,9 @@ Learning = Literal["all", "audio_face", "lora"]
 AUDIO_FACE = ("audio_embedder.", "face_embedder.", "_audio", "_face", "audio_attn.", "norm_audio")
 LORA_LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2")
 LORA_NAME = "trained"
+_PASSED = 0.75  # of the last layer's normalised states: about the noise as it came in
+_QUICK_PAIRS = 2  # of a rotary embedding's, that turn furthest from one place to the next
+_OWN_PLACE, _SHARPNESS = 6.0, 1.5
 
 
 def is_audio_face(name: str) -> bool:
@@ -35,7 +38,8 @@ def new_network(settings: Mapping[str, Any], base: Path | None, seed: int) -> An
         network = AnyTalkerTransformer3DModel(**settings)
         _draw(network)
     if base is None:
-        nn.init.zeros_(network.proj_out.weight)
+        _let_noise_through(network)
+        _look_at_own_place(network)
     else:
         _take_over(network, base)
     return network
@@ -52,6 +56,38 @@ def _draw(network: nn.Module) -> None:
             nn.init.ones_(parameter)
         else:
             nn.init.zeros_(parameter)
+
+
+@torch.no_grad()
+def _let_noise_through(network: Any) -> None:
+    """What is asked for, noise minus clean, is mostly the noise that comes in: it passes from the first layer to the
+    last, and the rest is learnt. A narrow network would otherwise spend most of its training on this passage."""
+    patch, proj = network.patch_embedding.weight, network.proj_out.weight
+    nn.init.eye_(patch.view(len(patch), -1))
+    nn.init.zeros_(proj)
+    places, channels = patch[0, 0].numel(), network.config.out_channels
+    for channel in range(channels):
+        for place in range(places):
+            source = channel * places + place
+            if source < proj.shape[1]:
+                proj[place * channels + channel, source] = _PASSED
+
+
+@torch.no_grad()
+def _look_at_own_place(network: Any) -> None:
+    """Half of the heads of every self-attention begin by looking at their own place in all frames. The first frame
+    is the photo, and to copy from it is what a video mostly is; found by chance that takes a small network longer than
+    everything else. Equal biases of query and key do it: turned by their places they agree where the places do.
+    """
+    heads, width = network.config.num_attention_heads, network.config.attention_head_dim
+    rope = network.rope
+    pairs = range(min(_QUICK_PAIRS, rope.h_dim // 2))
+    turning = [start + 2 * pair for start in (rope.t_dim, rope.t_dim + rope.h_dim) for pair in pairs]
+    for block in network.blocks:
+        for linear, norm in ((block.attn1.to_q, block.attn1.norm_q), (block.attn1.to_k, block.attn1.norm_k)):
+            bias = linear.bias.view(heads, width)
+            bias[: heads // 2, turning] = _OWN_PLACE
+            norm.weight.fill_(_SHARPNESS)
 
 
 @torch.no_grad()

@@ -9,7 +9,14 @@ from engine.project.atomic import write_bytes
 from engine.training.assemble import Assembled
 from engine.training.config import TrainingConfig
 from engine.training.learner import StepDone
-from engine.training.rendered_check import CheckPlan, Renderer, checked_fully, held_out_scenes, write_sheet
+from engine.training.rendered_check import (
+    CheckPlan,
+    Renderer,
+    checked_animatic,
+    checked_fully,
+    held_out_scenes,
+    write_sheet,
+)
 
 WHOLE = CheckPlan(num_scenes=10)
 _EVERY_S = 15.0
@@ -54,14 +61,21 @@ def report(config: TrainingConfig, made: Assembled, told: Callable[[str], None],
             f"There is nothing in {config.run.folder} that can be measured.",
             "--check is for finished runs of the small network; others are measured by rendering a project.",
         )
-    portraits, found = load_portraits(held_out=True), {}
+    portraits = load_portraits(held_out=True)
+    found: dict[str, dict[str, float]] = {}
+
+    def note(name: str, title: str, figures: dict[str, float]) -> None:
+        found[name] = figures
+        write_bytes(config.run.folder / "report.json", json.dumps(found, indent=1).encode())
+        told(title)
+        for figure, value in figures.items():
+            told(f"  {figure}: {value:.3f}")
+
     for quantization in ("none", "int8", "nf4"):
         network = load_transformer(weights, dtype=torch.float32, quantization=quantization)
         if quantization == "none":
             shown = [Renderer(network, made.coder, plan)(scene) for scene in held_out_scenes(portraits, plan)[:4]]
             write_sheet(shown, config.run.folder / "sheet.png")
-        found[quantization] = checked_fully(network, made.coder, portraits, plan)
-        write_bytes(config.run.folder / "report.json", json.dumps(found, indent=1).encode())
-        told(f"Weights stored as {quantization}:" if quantization != "none" else "Weights as they are:")
-        for name, value in found[quantization].items():
-            told(f"  {name}: {value:.3f}")
+            note("animatic", "What it learnt from:", checked_animatic(made.coder, portraits, plan))
+        title = "Weights as they are:" if quantization == "none" else f"Weights stored as {quantization}:"
+        note(quantization, title, checked_fully(network, made.coder, portraits, plan))

@@ -13,6 +13,7 @@ from engine.dit.network_size import TINY, NetworkSize
 from engine.dit.speech_files import SAMPLE_RATE
 from engine.dit.tiny import (
     CODEC_NAME,
+    MOTION_CHANNELS,
     TinyImageEncoder,
     TinyPromptEncoder,
     TinySpeechEncoder,
@@ -51,10 +52,23 @@ def test_a_codec_s_file_is_read_and_another_refused(tmp_path):
 
     vae = TinyVae()
     save_file({name: tensor.contiguous() for name, tensor in vae.state_dict().items()}, tmp_path / "codec.safetensors")
-    assert torch.equal(load_vae(tmp_path / "codec.safetensors").encoder[1].weight, vae.encoder[1].weight)
+    assert torch.equal(load_vae(tmp_path / "codec.safetensors").motion[1].weight, vae.motion[1].weight)
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(StudioError, match="does not hold the small codec"):
         load_vae(tmp_path / "other.safetensors")
+
+
+def test_what_moves_within_four_frames_has_channels_of_its_own():
+    vae = TinyVae((8, 8, 8))
+    chance = torch.Generator().manual_seed(0)
+    still = torch.randn(2, 3, 1, 16, 16, generator=chance).expand(-1, -1, 4, -1, -1).flatten(1, 2)
+    moving = still + torch.tensor([0.1, -0.1, 0.1, -0.1]).repeat(3)[None, :, None, None]
+    first, other = vae.encode_groups(still)
+    assert torch.allclose(first[-MOTION_CHANNELS:], other[-MOTION_CHANNELS:], atol=1e-5)
+    assert not torch.allclose(first[:-MOTION_CHANNELS], other[:-MOTION_CHANNELS], atol=1e-2)
+    moved = vae.encode_groups(moving)[0]
+    assert torch.allclose(moved[:-MOTION_CHANNELS], first[:-MOTION_CHANNELS], atol=1e-5)
+    assert not torch.allclose(moved[-MOTION_CHANNELS:], first[-MOTION_CHANNELS:], atol=1e-4)
 
 
 def tone(seconds: float, loudness: float) -> np.ndarray:

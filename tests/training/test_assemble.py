@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from engine.cli import app
 from engine.errors import StudioError
-from engine.training import assemble, voices
+from engine.training import assemble, making, voices
 from engine.training.config import read_config
 from engine.training.faces import HEIGHT_PX, WIDTH_PX, Portrait
 from engine.training.learner import StepDone
@@ -37,7 +37,7 @@ def portraits():
 
 @pytest.mark.skipif(shutil.which(voices.PROGRAM) is None, reason="needs espeak-ng")
 def test_one_command_from_nothing_to_weights_that_are_measured(tmp_path, monkeypatch, portraits):
-    for place in (assemble, sys.modules["engine.training.faces"]):
+    for place in (assemble, making, sys.modules["engine.training.faces"]):
         monkeypatch.setattr(place, "load_portraits", lambda held_out: portraits)
     settings = {
         "data.folders": [str(tmp_path / "singles")], "data.encoder_folder": str(tmp_path / "encoders"),
@@ -62,12 +62,14 @@ def test_one_command_from_nothing_to_weights_that_are_measured(tmp_path, monkeyp
     told = []
     report(config, made, told.append, CheckPlan(num_scenes=1, num_inference_steps=1))
     found = json.loads((tmp_path / "run" / "report.json").read_text())
+    learnt_from = found.pop("animatic")
+    assert {f"{measure}_{name}own_r" for measure in MEASURES for name in ("", "coded_")} <= set(learnt_from)
     assert set(found) == {"none", "int8", "nf4"}
-    names = {"own_r", "other_r", "swapped_own_r", "still", "three_own_r", "animatic_own_r"}
+    names = {"own_r", "other_r", "swapped_own_r", "still", "three_own_r"}
     assert all(each["interactivity"] >= 0 for each in found.values())
     assert all({f"{measure}_{name}" for measure in MEASURES for name in names} <= set(each) for each in found.values())
     assert (tmp_path / "run" / "sheet.png").is_file()
-    assert len(told) == sum(1 + len(each) for each in found.values())
+    assert len(told) == sum(1 + len(each) for each in (learnt_from, *found.values()))
 
 
 def test_a_run_without_weights_has_no_report(tmp_path):
