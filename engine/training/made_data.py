@@ -39,7 +39,7 @@ _HALVES = 2
 _SILENT_SHARE = 0.12
 _ACTIVE_S = 0.12
 _JAW_INERTIA_S = 0.04
-_WIDEST = 0.8  # of a jaw's opening, at the loudest
+WIDEST = 0.8  # of a jaw's opening, at the loudest
 
 Box = tuple[float, float, float, float]
 
@@ -178,7 +178,7 @@ def _by_loudness(performance: Performance, voice: Waveform) -> Performance:
     moment say nothing, and the network could only learn the mean."""
     still = np.zeros(performance.num_frames, np.float32)
     loud = gaussian_filter1d(loudness(voice, FRAME_RATE, performance.num_frames), _JAW_INERTIA_S * FRAME_RATE)
-    opening = _WIDEST * loud
+    opening = WIDEST * loud
     return replace(
         performance, jaw_open=opening.astype(np.float32), lip_press=still, lip_tuck=still, tongue=still,
         lip_width=still, lip_round=still,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,7 @@ def make(config: TrainingConfig, made: Made, told: Told) -> None:
             cuts = [cut for some in cuts_made for cut in some]
             told(f"{len(cuts)} videos for the codec are made")
             encoder_folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(codec_path) as part, _threads(config.run.processes):
+            with whole_file(codec_path) as part, _threads(config.run.threads or config.run.processes):
                 save_file(_codec(cuts, made, told), part)
         as_clips = partial(_clips, portraits, made.seed + 1, config.data.stage, codec_path)
         clips = (clip for some in workers.map(as_clips, range(made.takes)) for clip in some)
@@ -68,9 +68,9 @@ def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """The other processes wait: their cores are free."""
+    """So many threads for torch: while the codec learns, the run's other processes wait and their cores are free."""
     before = torch.get_num_threads()
-    torch.set_num_threads(max(before, count))
+    torch.set_num_threads(count)
     try:
         yield
     finally:
@@ -83,8 +83,13 @@ def _cuts(portraits: Sequence[Portrait], seed: int, num_people: int, index: int)
 
 
 def _clips(portraits: Sequence[Portrait], seed: int, num_people: int, codec_path: Path, index: int) -> list[Clip]:
-    codec = FrameCodec(tiny.CODEC_NAME, tiny.TinyVideoCoder(tiny.load_vae(codec_path)))
+    codec = _loaded_codec(codec_path)
     return [as_clip(cut, codec) for cut in _cuts(portraits, seed, num_people, index)]
+
+
+@lru_cache(maxsize=1)
+def _loaded_codec(path: Path) -> FrameCodec:
+    return FrameCodec(tiny.CODEC_NAME, tiny.TinyVideoCoder(tiny.load_vae(path)))
 
 
 def _codec(cuts: list[Cut], made: Made, told: Told) -> dict[str, torch.Tensor]:

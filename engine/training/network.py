@@ -19,7 +19,8 @@ LORA_LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2"
 LORA_NAME = "trained"
 _PASSED = 0.75  # of the last layer's normalised states: about the noise as it came in
 _QUICK_PAIRS = 2  # of a rotary embedding's, that turn furthest from one place to the next
-_OWN_PLACE, _SHARPNESS = 6.0, 1.5
+_OWN_PLACE = 6.0  # of query and key: outweighs what the states say
+_SHARPNESS = 1.5  # of their norms: own place and next neighbours get nearly all attention
 
 
 def is_audio_face(name: str) -> bool:

@@ -143,7 +143,7 @@ def drawn_openings(rendered: Rendered) -> NDArray[np.float64]:
     image = Image(scene.picture)
     animator = Animator(image, [FaceRig.of(image.rgb, points, True) for points in scene.points_px])
     rest = Performance.at_rest(2)
-    wide = replace(rest, jaw_open=np.array([0, 0.8], np.float32))
+    wide = replace(rest, jaw_open=np.array([0, made_data.WIDEST], np.float32))
     shut, wide_open = (animator.frame([wide] * len(scene.points_px), index) for index in (0, 1))
     drawn = [_small(picture, size).astype(np.float64) for picture in (shut, wide_open)]
     frames = rendered.frames.astype(np.float64)

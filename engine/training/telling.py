@@ -2,13 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable
 
 from engine.errors import StudioError
 from engine.project.atomic import write_bytes
 from engine.training.assemble import Assembled
 from engine.training.config import TrainingConfig
 from engine.training.learner import StepDone
+from engine.training.making import Told
 from engine.training.rendered_check import (
     CheckPlan,
     Renderer,
@@ -25,7 +25,7 @@ _EVERY_S = 15.0
 class Progress:
     """A line now and then: the mean loss since the last, and how long it will still take."""
 
-    def __init__(self, num_steps: int, told: Callable[[str], None]) -> None:
+    def __init__(self, num_steps: int, told: Told) -> None:
         self._num_steps, self._told = num_steps, told
         self._losses: list[float] = []
         self._said = self._began = time.monotonic()
@@ -46,7 +46,7 @@ class Progress:
             self._losses, self._said = [], now
 
 
-def report(config: TrainingConfig, made: Assembled, told: Callable[[str], None], plan: CheckPlan = WHOLE) -> None:
+def report(config: TrainingConfig, made: Assembled, told: Told, plan: CheckPlan = WHOLE) -> None:
     """Measure the weights of a finished run on held-out people and voices, as they are and stored small: report.json
     beside them, and a sheet of frames. Raises StudioError where there are no weights, or where the run is not the small
     network's."""

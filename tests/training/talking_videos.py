@@ -104,3 +104,8 @@ def write(path: Path, frames: Iterable[np.ndarray] | Sequence[np.ndarray], sound
     if voice is not None:
         voice.unlink()
     return path
+
+
+def made(folder):
+    """Everything in a prepared folder, by name."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

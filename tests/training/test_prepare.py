@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from isolator_file import HERTZ, network, tone
-from talking_videos import RATE, astronaut, colleague, one_voice, talking, two_voices, write
+from talking_videos import RATE, astronaut, colleague, made, one_voice, talking, two_voices, write
 from typer.testing import CliRunner
 
 from engine.analysis.backends.kim_vocal import load_isolator
@@ -92,11 +92,6 @@ def run(source, out, settings=ONE):
     index = last_of(prepare(PrepareOrder(source, out, settings), tools()))
     assert isinstance(index, ShardIndex)
     return index
-
-
-def made(folder):
-    """Everything in a prepared folder, by name."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from talking_videos import astronaut, one_voice, talking, write
+from talking_videos import astronaut, made, one_voice, talking, write
 
 from engine.training.shards import read_index
 
@@ -25,10 +25,6 @@ def finished(source, out):
     program = started(source, out)
     _, errors = program.communicate(timeout=300)
     assert program.returncode == 0, errors.decode()
-
-
-def made(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_killed_program_goes_on_to_the_same_shards(tmp_path):

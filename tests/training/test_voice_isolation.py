@@ -15,7 +15,9 @@ def test_what_the_network_keeps_comes_back_as_it_was(tmp_path):
     noise = np.random.default_rng(0).normal(0, 0.1, 3 * VOICE_RATE).astype(np.float32)
     sound = 0.3 * tone(440, 13)  # over two seams
     sound[5 * VOICE_RATE : 8 * VOICE_RATE] += noise
-    found = isolate(Waveform(sound, VOICE_RATE))
+    *shares, found = isolate(Waveform(sound, VOICE_RATE))
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
     assert found.samples.shape == sound.shape
     smooth = np.r_[0 : 5 * VOICE_RATE, 8 * VOICE_RATE : len(sound)]
     inside = smooth[(smooth > 1600) & (smooth < len(sound) - 1600)]
@@ -26,14 +28,17 @@ def test_what_the_network_keeps_comes_back_as_it_was(tmp_path):
 def test_what_it_leaves_out_is_gone(tmp_path):
     isolate = load_isolator(network(tmp_path / "voices.onnx", (HERTZ > 200) & (HERTZ < 3500)))
     voice, hum = 0.2 * tone(700, 4), 0.4 * tone(60, 4)
-    found = isolate(Waveform(voice + hum, VOICE_RATE)).samples[VOICE_RATE:-VOICE_RATE]
+    *_, isolated = isolate(Waveform(voice + hum, VOICE_RATE))
+    found = isolated.samples[VOICE_RATE:-VOICE_RATE]
     assert np.sqrt(np.mean((found / 1.009 - voice[VOICE_RATE:-VOICE_RATE]) ** 2)) < 0.005
 
 
 def test_no_sound_at_all_stays_so(tmp_path):
     isolate = load_isolator(network(tmp_path / "all.onnx", np.ones(BINS)))
-    assert not isolate(Waveform(np.zeros(0, np.float32), VOICE_RATE)).samples.size
-    assert not isolate(Waveform(np.zeros(100, np.float32), VOICE_RATE)).samples.any()
+    for num_samples in (0, 100):
+        *_, found = isolate(Waveform(np.zeros(num_samples, np.float32), VOICE_RATE))
+        assert found.samples.shape == (num_samples,)
+        assert not found.samples.any()
 
 
 def test_other_files_are_refused(tmp_path, monkeypatch):

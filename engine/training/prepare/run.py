@@ -21,6 +21,7 @@ from engine.evaluation.syncnet import LipDistances, LipNetwork, syncnet, syncnet
 from engine.evaluation.video import VideoFacts
 from engine.jobs.check_take import own_sound
 from engine.jobs.events import StageProgress
+from engine.media.types import Waveform
 from engine.project.atomic import write_bytes, write_failed
 from engine.training.prepare.choose import ClipsChosen, Heard, choose_clips
 from engine.training.prepare.drops import Drop, Reason
@@ -156,8 +157,12 @@ class _Steps:
         facts = facts_for(self.source.path, settings)
         sound = own_sound(facts)
         if sound is not None and self.tools.isolator is not None:
-            yield StageProgress("isolate", f"Taking music and noise out of {name}")
-            sound = self.tools.isolator(sound)
+            text = f"Taking music and noise out of {name}"
+            for step in self.tools.isolator(sound):
+                if isinstance(step, Waveform):
+                    sound = step
+                else:
+                    yield StageProgress("isolate", text, round(100 * step), 100)
         yield StageProgress("speech", f"Listening who speaks in {name}")
         speech = self._kept("speech.json", SpeechFound, lambda: hear(sound, name, self.tools.diarizer))
         done.drops += speech.drops
