@@ -1,11 +1,12 @@
-"""A small scene that is analysed once for all tests of the queue, the worker and the redo of turns."""
+"""Small projects that are analysed once: for the queue, the worker and the redo of turns; for bad input."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image as PilImage
+from small_project import make_project
 
 from engine.demo import demo_dialogue
 from engine.jobs.analyse import add_dialogue, add_photo, analyse
@@ -39,3 +40,20 @@ def astronaut_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copied(astronaut_project: Path) -> Callable[[Path], Path]:
     """Makes a copy of the project, as a project of its own."""
     return lambda target: Path(shutil.copytree(astronaut_project, target))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_project(tmp_path_factory.mktemp("bad"))
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy of its own, at a place with an awkward name."""
+    return Path(shutil.copytree(made, tmp_path / "a 'b' $(c) ü"))
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[ProjectStore]:
+    with ProjectStore.open(folder) as store:
+        yield store
