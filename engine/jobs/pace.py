@@ -1,7 +1,7 @@
 """How long a render still takes, from its own progress and from renders like it that ended."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -14,10 +14,14 @@ class Course:
     """The course of a render that runs. Its clock stands while it is paused."""
 
     progress: StageProgress = field(default_factory=lambda: StageProgress("start", "Starting"))
-    _began_s: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    _began_s: float = field(init=False)
     _paused_at_s: float | None = None
     _first: tuple[int, float] = (0, 0.0)  # of the present stage: units done, clock
     _last_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._began_s = self.clock()
 
     def note(self, progress: StageProgress) -> None:
         if progress.stage != self.progress.stage:
@@ -26,9 +30,9 @@ class Course:
 
     def pause(self, on: bool) -> None:
         if on and self._paused_at_s is None:
-            self._paused_at_s = time.monotonic()
+            self._paused_at_s = self.clock()
         elif not on and self._paused_at_s is not None:
-            self._began_s += time.monotonic() - self._paused_at_s
+            self._began_s += self.clock() - self._paused_at_s
             self._paused_at_s = None
 
     def left_s(self, expected_s: float | None) -> float | None:
@@ -42,7 +46,7 @@ class Course:
 
     @property
     def _clock_s(self) -> float:
-        return (self._paused_at_s or time.monotonic()) - self._began_s
+        return (self._paused_at_s or self.clock()) - self._began_s
 
 
 def expected_s(job: QueuedJob, past: Sequence[QueuedJob]) -> float | None:
