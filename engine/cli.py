@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 
 from engine.bench.commands import bench_app
 from engine.check_cli import check_app
-from engine.dit.catalogue import MODELS
+from engine.dit.catalogue import MODELS, TINY
 from engine.errors import StudioError
 from engine.export_cli import export_app
 from engine.jobs.events import RenderEvent, StageProgress, TakeDone
@@ -36,6 +36,7 @@ console = Console(stderr=True)
 
 PRESETS = "animatic, preview, final, low_memory, or a preset of yours."
 MODEL = f"Another network than the preset's: one of {', '.join(MODELS)}; tiny is here already."
+LORA = "Low-rank adapters over the network: a file, or one of `models`'s."
 ProjectFolder = Annotated[Path, typer.Argument(help="Folder of the project.", metavar="PROJECT")]
 
 
@@ -173,7 +174,7 @@ def diarize(
 
 
 @app.command()
-def render(
+def render(  # noqa: PLR0913  each is an option of the command
     folder: ProjectFolder,
     preset: Annotated[str, typer.Option(help=PRESETS)] = TakeKind.ANIMATIC,
     out: Annotated[Path | None, typer.Option(help="Copy the finished video here.")] = None,
@@ -181,6 +182,7 @@ def render(
         str | None, typer.Option("--range", help="Part of the recording, seconds.", metavar="A:B")
     ] = None,
     model: Annotated[str | None, typer.Option(help=MODEL)] = None,
+    lora: Annotated[str | None, typer.Option(help=LORA)] = None,
     gpus: Annotated[int, typer.Option(help="Share a preview's or final's work among so many GPUs.", min=1)] = 1,
 ) -> None:
     """Render a project into a new take."""
@@ -194,7 +196,7 @@ def render(
         project, remarks = store.recover(store.load())
         for remark in remarks:
             console.print(remark)
-        settings = _with_model(settings_for(preset, project.scene.settings), model)
+        settings = _with_network(settings_for(preset, project.scene.settings), model, lora)
         settings.range_s = _range(range_) or settings.range_s
         done = show(render_take(store, project, settings, gpus))
         assert done is not None
@@ -205,13 +207,15 @@ def render(
         typer.echo(str(path))
 
 
-def _with_model(settings: RenderSettings, model: str | None) -> RenderSettings:
-    """Another network than the preset's; whether there is such a one is asked later. Raises StudioError."""
-    if model is None:
-        return settings
-    if settings.kind is TakeKind.ANIMATIC:
+def _with_network(settings: RenderSettings, model: str | None, lora: str | None) -> RenderSettings:
+    """Another network than the preset's, or adapters; whether they are here is asked later. Raises StudioError."""
+    changes = {name: value for name, value in (("model", model), ("lora", lora)) if value is not None}
+    if changes and settings.kind is TakeKind.ANIMATIC:
         raise StudioError("An animatic has no network to choose.", "Add --preset preview or --preset final.")
-    return settings.model_copy(update={"model": model})
+    changed = settings.model_copy(update=changes)
+    if lora and changed.model == TINY:
+        raise StudioError("The small network takes no adapters.", "Leave --lora out, or --model tiny.")
+    return changed
 
 
 def _range(text: str | None) -> tuple[float, float] | None:
@@ -234,6 +238,7 @@ def plan(
         str | None, typer.Option("--range", help="Part of the recording, seconds.", metavar="A:B")
     ] = None,
     model: Annotated[str | None, typer.Option(help=MODEL)] = None,
+    lora: Annotated[str | None, typer.Option(help=LORA)] = None,
     vram: Annotated[float | None, typer.Option(help="Plan for a GPU of so many GB instead of this machine's.")] = None,
 ) -> None:
     """Say what a preview or final will take here: memory, time, and what is missing."""
@@ -246,7 +251,7 @@ def plan(
         raise StudioError(f"--vram {vram:g} is no GPU.", "Write it like --vram 12")
     with ProjectStore.open(folder) as store:
         scene = store.load().scene
-    settings = _with_model(settings_for(preset, scene.settings), model)
+    settings = _with_network(settings_for(preset, scene.settings), model, lora)
     if settings.kind is TakeKind.ANIMATIC:
         raise StudioError("An animatic needs no plan.", "It renders on any computer: leave --preset out for a final's.")
     settings.range_s = _range(range_) or settings.range_s

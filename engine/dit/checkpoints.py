@@ -26,6 +26,7 @@ from engine.dit.weight_files import read_weights
 from engine.errors import UnusableCheckpoint
 
 __all__ = [
+    "checkpoint_files",
     "empty_transformer",
     "fingerprint",
     "load_transformer",
@@ -58,7 +59,7 @@ def load_transformer(
     Raises ModelMissing, or UnusableCheckpoint: cut short, holding code, of another network, with tensors that are
     missing, unexpected or of another shape (all told).
     """
-    files = _files(path)
+    files = checkpoint_files(path)
     shapes = _shapes(files)
     model = empty_transformer(**_config(files, shapes, head_dim, config))
     _check_fit(model, shapes, files)
@@ -77,7 +78,9 @@ def fingerprint(path: Path | str | Sequence[Path | str]) -> str:
     """A sha256 that tells one network's weights from another's: of every tensor's name (ours), shape and first values,
     read in a moment whatever the size. The same weights in another kind of file have the same one."""
     digest = hashlib.sha256()
-    weights = {original_to_ours(name): each for file in _files(path) for name, each in read_weights(file).items()}
+    weights = {
+        original_to_ours(name): each for file in checkpoint_files(path) for name, each in read_weights(file).items()
+    }
     for name in sorted(weights):
         first = weights[name].reshape(-1)[:FINGERPRINT_VALUES].float()
         digest.update(f"{name} {tuple(weights[name].shape)}".encode())
@@ -93,7 +96,7 @@ def empty_transformer(**config: Any) -> AnyTalkerTransformer3DModel:
 
 def transformer_config(path: Path | str | Sequence[Path | str], head_dim: int = 128) -> dict[str, Any]:
     """The configuration that ``load_transformer`` would give a network from ``path``; raises what it raises."""
-    files = _files(path)
+    files = checkpoint_files(path)
     return _config(files, _shapes(files), head_dim, {})
 
 
@@ -128,9 +131,10 @@ def _move_buffers(model: torch.nn.Module, device: torch.device | str) -> None:
             module._buffers[name] = buffer.to(device)
 
 
-def _files(path: Path | str | Sequence[Path | str]) -> list[Path]:
+def checkpoint_files(path: Path | str | Sequence[Path | str]) -> list[Path]:
+    """The weight files of ``path``, which is any of what ``load_transformer`` takes. Raises UnusableCheckpoint."""
     if not isinstance(path, Path | str):
-        return [file for each in path for file in _files(each)]
+        return [file for each in path for file in checkpoint_files(each)]
     path = Path(path)
     if path.is_dir():
         indices = sorted(path.glob("*.index.json"))

@@ -1,5 +1,6 @@
 """Everything that a run needs beside its config: encoders, data that are made on the spot, what it is checked by."""
 
+import os
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,7 +66,8 @@ def _published(config: TrainingConfig) -> Assembled:
     from engine.dit.conditioning import EncoderPlan, load_encoders
     from engine.training.prepare.encoders import PUBLISHED_CODEC
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Each process has its own GPU; by "cuda" alone all would load on the first, as accelerate starts later.
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     files = find_model(next(iter(MODELS)))
     loaded = load_encoders(files, EncoderPlan(device=device), config.run.folder / "prompts")
     image = loaded.image()

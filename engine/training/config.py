@@ -51,7 +51,7 @@ class Made(Table):
 class Network(Table):
     """Sizes as in AnyTalkerTransformer3DModel; what is not said is as in the published 1.3B."""
 
-    base: Path | None = Field(None, description="weights to start from; None = from nothing")
+    base: Path | None = Field(None, description="weights to start from (or a folder or index of shards); None = none")
     audio_form: Literal["afca", "legacy"] = "afca"
     num_layers: int = Field(30, ge=1)
     num_attention_heads: int = Field(12, ge=1)

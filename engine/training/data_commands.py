@@ -38,6 +38,7 @@ def prepare(
     settings: Annotated[Path | None, typer.Option(help="A toml file with other settings of the filters.")] = None,
 ) -> None:
     """Cut videos into clips by the paper's filters, encode them, and say what was left out and why."""
+    from engine.dit.machine import this_machine
     from engine.training.prepare.encoders import load_encoders, published_missing
     from engine.training.prepare.run import PrepareOrder, Tools, prepare
     from engine.training.prepare.work import DROPPED_NAME, videos_under
@@ -50,7 +51,7 @@ def prepare(
     height, width = _size(size) if size else STORED[kind]
     wanted = read_settings(settings, {"stage": stage, "encoders": kind, "height": height, "width": width})
     videos_under(source)
-    codec, audio = load_encoders(wanted.encoders, folder)
+    codec, audio = load_encoders(wanted.encoders, folder, this_machine().device)
     index: ShardIndex = shown(prepare(PrepareOrder(source, out, wanted), Tools.default(codec, audio)))
     for reason, dropped in index.dropped.items():
         typer.echo(f"left out, {reason}: {dropped.count} ({dropped.seconds:.0f} s). {dropped.why}")

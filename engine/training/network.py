@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig
 from torch import Tensor, nn
 
-from engine.dit.checkpoint_names import original_to_ours
+from engine.dit.checkpoints import checkpoint_files, original_to_ours
 from engine.dit.transformer import AnyTalkerTransformer3DModel
 from engine.dit.weight_files import read_weights
 from engine.errors import UnusableCheckpoint
@@ -29,8 +29,8 @@ def is_audio_face(name: str) -> bool:
 
 
 def new_network(settings: Mapping[str, Any], base: Path | None, seed: int) -> AnyTalkerTransformer3DModel:
-    """The network of ``settings`` with the weights of ``base``, by published names or ours; what Wan does not have is
-    drawn anew (specification, D.3). Without a base everything is.
+    """The network of ``settings`` with the weights of ``base`` (a file, or a folder or index of shards), by published
+    names or ours; what Wan does not have is drawn anew (specification, D.3). Without a base everything is.
 
     Raises ModelMissing or UnusableCheckpoint.
     """
@@ -93,7 +93,8 @@ def _look_at_own_place(network: Any) -> None:
 
 @torch.no_grad()
 def _take_over(network: nn.Module, base: Path) -> None:
-    weights = {original_to_ours(name): tensor for name, tensor in read_weights(base).items()}
+    files = checkpoint_files(base)
+    weights = {original_to_ours(name): tensor for file in files for name, tensor in read_weights(file).items()}
     parameters = dict(network.named_parameters())
     missing = [name for name in parameters if name not in weights and not is_audio_face(name)]
     unexpected = [name for name in weights if name not in parameters]

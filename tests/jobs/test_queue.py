@@ -130,7 +130,13 @@ def test_a_paused_render_makes_room_and_goes_on_later(desk: Desk) -> None:
     long = desk.add(LONG)
     desk.until_drawing(long)
     desk.queue.pause(long)
-    time.sleep(0.3)
+
+    def stands() -> bool:
+        stood = desk.view(long).progress
+        time.sleep(0.5)
+        return desk.view(long).progress == stood
+
+    desk.until(stands)  # the frame in hand is drawn to its end
     stood = desk.view(long).progress
     time.sleep(0.5)
     assert desk.view(long).status == "paused"

@@ -71,9 +71,12 @@ def test_a_preview_from_the_command_line(folder, tmp_path):
 
 
 def test_an_animatic_has_no_network_and_other_names_are_refused(folder):
+    preview = ["--preset", "preview"]
     for options, said in (
         (["--model", "tiny"], "no network to choose"),
-        (["--preset", "preview", "--model", "anytalker-7b"], "no model called anytalker-7b"),
+        ([*preview, "--model", "anytalker-7b"], "no model called anytalker-7b"),
+        (["--lora", "mine.safetensors"], "no network to choose"),
+        ([*preview, "--model", "tiny", "--lora", "mine.safetensors"], "takes no adapters"),
     ):
         result = CliRunner().invoke(app, ["render", str(folder), *options])
         assert result.exit_code != 0

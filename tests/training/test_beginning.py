@@ -1,10 +1,12 @@
 """What a network can before it has learnt anything: let the noise through, and look at its own place."""
 
+import pytest
 import torch
 from small_runs import small_config
 
 from engine.dit.shapes import LatentShape
 from engine.dit.streams import Streams
+from engine.errors import StudioError
 from engine.training.network import new_network
 
 
@@ -48,3 +50,19 @@ def test_half_of_the_heads_look_at_their_own_place_in_all_frames(tmp_path):
 
 def test_narrow_networks_begin_too(tmp_path):
     assert new_network({**network(tmp_path)[1].settings(), "attention_head_dim": 6}, None, 0).proj_out.weight.any()
+
+
+def test_a_base_may_lie_in_shards(tmp_path):
+    """As the 14B's does. What Wan does not have is drawn anew, the rest is the base's, whichever file it is in."""
+    begun, sizes = network(tmp_path)
+    base = tmp_path / "base"
+    begun.save_pretrained(base, max_shard_size="1MB")
+    index = next(base.glob("*.index.json"))
+    assert len(list(base.glob("*.safetensors"))) > 1
+    wanted = begun.state_dict()
+    for place in (base, index):
+        taken = new_network(sizes.settings(), place, 1).state_dict()
+        assert all(torch.equal(taken[name], tensor) for name, tensor in wanted.items())
+    next(base.glob("*-00001-of-*")).unlink()
+    with pytest.raises(StudioError, match="00001"):
+        new_network(sizes.settings(), base, 1)
