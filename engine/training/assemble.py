@@ -2,9 +2,8 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import torch
 
@@ -23,16 +22,18 @@ _LOOK_EVERY_S = 2.0
 
 @dataclass(frozen=True)
 class Assembled:
-    """``codec_name``, ``audio_name``: by which the shards must have been made; ``coder``: of the small codec only."""
+    """``codec_name``: by which the shards must have been made; ``coder``: of the small codec only; ``plan``: how what
+    the run makes is measured."""
 
     encoders: TrainingEncoders
     codec_name: str
     coder: tiny.TinyVideoCoder | None = None
+    plan: CheckPlan = field(default_factory=CheckPlan)
 
     def check(self, network: AnyTalkerTransformer3DModel, step: int) -> dict[str, float]:
         """Rendered and measured: a few held-out people, in a few steps."""
         assert self.coder is not None
-        return checked(network, self.coder, self._held_out, CheckPlan(num_scenes=CHECKED_SCENES))
+        return checked(network, self.coder, self._held_out, replace(self.plan, num_scenes=CHECKED_SCENES))
 
     @cached_property
     def _held_out(self) -> list[Portrait]:
@@ -48,16 +49,18 @@ def assembled(config: TrainingConfig, told: Told, first: bool = True) -> Assembl
         while not is_made(config):
             time.sleep(_LOOK_EVERY_S)
     if config.data.encoders == "tiny":
-        return _tiny(config.data.encoder_folder or TINY_FOLDER)
+        return _tiny(config)
     return _published(config)
 
 
-def _tiny(folder: Path) -> Assembled:
+def _tiny(config: TrainingConfig) -> Assembled:
+    folder = config.data.encoder_folder or TINY_FOLDER
     coder = tiny.TinyVideoCoder(tiny.load_vae(folder / TINY_CODEC))
     encoders = TrainingEncoders(
         tiny.TinyPromptEncoder().encode, tiny.TinyImageEncoder(), coder, tiny.TinySpeechEncoder()
     )
-    return Assembled(encoders, tiny.CODEC_NAME, coder)
+    plan = CheckPlan(heard=config.ablation.heard, token_masks=config.ablation.token_masks)
+    return Assembled(encoders, tiny.CODEC_NAME, coder, plan)
 
 
 def _published(config: TrainingConfig) -> Assembled:

@@ -6,7 +6,7 @@ Letters: C channels · F video frames · T latent frames · H W latent sides · 
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -142,15 +142,15 @@ class InputMaker:
             person = Person(
                 windows_of_five(features_FKD).to(self._device),
                 self._face((part.key, index), picture, box, size).to(self._device),
-                token_mask(box, size, latent) if self._options.token_masks else None,
+                token_mask(box, size, latent),
             )
             people.append(person.silenced() if left.audio else person)
-        return people
+        return as_heard(people, self._options.heard, self._options.token_masks)
 
     def _face(self, key: Any, picture: Frames, box: Box, size: Size) -> Tensor:
         x0, y0, x1, y1 = crop_px(box, size)
-        embeds = self._faces.get(key, lambda: self._encoders.image(picture[y0:y1, x0:x1]))
-        return embeds if self._options.heard == "audio and face" else embeds[:, :0]
+        embeds: Tensor = self._faces.get(key, lambda: self._encoders.image(picture[y0:y1, x0:x1]))
+        return embeds
 
     def _text(self, prompt: str, left: Left) -> Tensor:
         if left.text and self._options.null_text == "zeros":
@@ -181,6 +181,20 @@ class InputMaker:
         return self._silences.get(
             num_frames, lambda: torch.from_numpy(self._encoders.audio.encode(nothing, 24.0, num_frames)).float()
         )
+
+
+def as_heard(people: Sequence[Person], heard: Heard, token_masks: bool) -> list[Person]:
+    """What an ablation leaves of ``people``, in training and in rendering alike."""
+    if heard == "nothing":
+        return []
+    return [
+        replace(
+            person,
+            face_embeds=person.face_embeds if heard == "audio and face" else person.face_embeds[:, :0],
+            token_mask_S=person.token_mask_S if token_masks else None,
+        )
+        for person in people
+    ]
 
 
 def windows_of_five(features_FKD: Tensor) -> Tensor:

@@ -40,7 +40,9 @@ def train(
     first = learner.resume()
     place = Place(accelerator.process_index, accelerator.num_processes)
     steps = Steps(config, order, first, place)
-    maker = InputMaker(encoders, _options(config), accelerator.device)
+    # Pictures of the published size take some 12 MB each: enough for neighbours in a batch, which share them.
+    kept = {"keep": 2 * config.run.batch_size} if config.data.encoders == "published" else {}
+    maker = InputMaker(encoders, _options(config), accelerator.device, **kept)
     if encoders.prompts_first:
         with accelerator.main_process_first():
             maker.encode_prompts(order.prompts())

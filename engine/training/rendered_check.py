@@ -32,6 +32,7 @@ from engine.evaluation.lip_sync import loudness
 from engine.media.types import Image, Waveform
 from engine.training import made_data
 from engine.training.faces import Portrait, draw_person
+from engine.training.inputs import Heard, as_heard
 from engine.training.made_data import FRAME_RATE, FRAMES, STORED, Scene, made_voice, placed, silence, streams_of
 from engine.training.prepare.encoders import FrameCodec
 from engine.training.samples import Frames
@@ -47,7 +48,8 @@ _CPU = MemoryPlan("cpu", "float32", "none", "none", False, False, True, FRAMES, 
 
 @dataclass(frozen=True)
 class CheckPlan:
-    """``num_scenes`` of ``num_people`` each, all talking at once, so that no mouth can go by the other's pauses."""
+    """``num_scenes`` of ``num_people`` each, all talking at once, so that no mouth can go by the other's pauses.
+    ``heard``, ``token_masks``: as the network was trained (InputOptions)."""
 
     num_scenes: int = 10
     num_people: int = 2
@@ -56,6 +58,8 @@ class CheckPlan:
     shift: float = 3.0
     seed: int = 1
     measure: Measure = "drawn"
+    heard: Heard = "audio and face"
+    token_masks: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +127,8 @@ class Renderer:
         span = WindowSpan(0, 1, 0, FRAMES, 0)
         shape = VideoShape(FRAMES, STORED[1], STORED[0] // 2 * len(streams))
         conditioning = build_conditioning(conditioned, span, shape, conditioned.boxes_px)
+        people = as_heard(conditioning.people, plan.heard, plan.token_masks)
+        conditioning = replace(conditioning, people=tuple(people))
         sampling = Sampling(plan.num_inference_steps, plan.guidance_scale, plan.shift, plan.seed)
         steps = run(self._engine, conditioning, sampling, span)
         while True:

@@ -10,7 +10,6 @@ from engine.training.config import TrainingConfig
 from engine.training.learner import StepDone
 from engine.training.making import Told
 from engine.training.rendered_check import (
-    CheckPlan,
     Renderer,
     checked_animatic,
     checked_fully,
@@ -18,7 +17,6 @@ from engine.training.rendered_check import (
     write_sheet,
 )
 
-WHOLE = CheckPlan(num_scenes=10)
 _EVERY_S = 15.0
 
 
@@ -46,7 +44,7 @@ class Progress:
             self._losses, self._said = [], now
 
 
-def report(config: TrainingConfig, made: Assembled, told: Told, plan: CheckPlan = WHOLE) -> None:
+def report(config: TrainingConfig, made: Assembled, told: Told) -> None:
     """Measure the weights of a finished run on held-out people and voices, as they are and stored small: report.json
     beside them, and a sheet of frames. Raises StudioError where there are no weights, or where the run is not the small
     network's."""
@@ -61,7 +59,7 @@ def report(config: TrainingConfig, made: Assembled, told: Told, plan: CheckPlan 
             f"There is nothing in {config.run.folder} that can be measured.",
             "--check is for finished runs of the small network; others are measured by rendering a project.",
         )
-    portraits = load_portraits(held_out=True)
+    portraits, plan = load_portraits(held_out=True), made.plan
     found: dict[str, dict[str, float]] = {}
 
     def note(name: str, title: str, figures: dict[str, float]) -> None:

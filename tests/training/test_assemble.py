@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_one_command_from_nothing_to_weights_that_are_measured(tmp_path, monkeyp
     config = read_config(config_path("tiny"), settings)
     made = assemble.assembled(config, print)  # what is there is kept
     told = []
-    report(config, made, told.append, CheckPlan(num_scenes=1, num_inference_steps=1))
+    report(config, replace(made, plan=CheckPlan(num_scenes=1, num_inference_steps=1)), told.append)
     found = json.loads((tmp_path / "run" / "report.json").read_text())
     learnt_from = found.pop("animatic")
     assert {f"{measure}_{name}own_r" for measure in MEASURES for name in ("", "coded_")} <= set(learnt_from)

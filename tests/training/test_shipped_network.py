@@ -1,12 +1,16 @@
 """The weights in assets do what their model card says: people and voices that they never met, in fewer scenes than
 the card's."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 from engine.dit.catalogue import find_model
 from engine.dit.checkpoints import load_transformer
 from engine.dit.tiny import TinyVideoCoder, load_vae
+from engine.training import rendered_check
 from engine.training.faces import load_portraits
 from engine.training.rendered_check import CheckPlan, Renderer, figures, held_out_scenes, silenced, with_voices
 
@@ -35,3 +39,21 @@ def test_each_mouth_follows_its_own_voice_also_when_voices_are_swapped(scenes, r
 def test_silent_mouths_are_still(scenes, renderer):
     moving = figures([renderer(scene) for scene in scenes], "drawn").swing
     assert figures([renderer(silenced(scene)) for scene in scenes], "drawn").swing < 0.5 * moving
+
+
+def test_an_ablation_is_rendered_as_it_was_trained(scenes, renderer, monkeypatch):
+    """Without masks everyone hears everybody; without audio-face attention voices change nothing."""
+    seen = []
+
+    def people_of(engine, conditioning, *rest):
+        seen.append(conditioning.people)
+        yield from ()
+        return np.zeros((33, 96, 128, 3), np.uint8)
+
+    monkeypatch.setattr(rendered_check, "run", people_of)
+    for plan in (PLAN, replace(PLAN, token_masks=False), replace(PLAN, heard="audio"), replace(PLAN, heard="nothing")):
+        Renderer(renderer._engine.transformer, renderer._engine.video, plan)(scenes[0])
+    whole, unmasked, faceless, deaf = seen
+    assert [person.token_mask_S is None for person in (*whole, *unmasked)] == [False, False, True, True]
+    assert [person.face_embeds.shape[1] > 0 for person in (*whole, *faceless)] == [True, True, False, False]
+    assert deaf == ()
