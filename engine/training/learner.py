@@ -8,12 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+import torch.distributed.checkpoint
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.optim.lr_scheduler import LambdaLR
 
 from engine.dit.transformer import AnyTalkerTransformer3DModel
@@ -24,6 +27,8 @@ from engine.training.config import Optimiser, TrainingConfig
 from engine.training.inputs import InputMaker, Inputs
 from engine.training.network import LORA_NAME, freeze_audio_face, let_learn, new_network, plain_weights
 from engine.training.steps import Task
+
+_AVERAGE = "average"
 
 
 @dataclass
@@ -45,24 +50,27 @@ class Learner:
         self._config, self._accelerator = config, accelerator
         optimiser = config.optimiser
         network = new_network(config.network.settings(), config.network.base, config.run.seed)
-        parameters = let_learn(network, optimiser.learning, optimiser.lora_rank)
+        learning = let_learn(network, optimiser.learning, optimiser.lora_rank)
         if config.ablation.heard == "nothing":
-            parameters = freeze_audio_face(network)
+            learning = freeze_audio_face(network)
         if config.run.gradient_checkpointing:
             network.enable_gradient_checkpointing()
         network.train()
         adam = torch.optim.AdamW(
-            parameters, optimiser.learning_rate, optimiser.betas, weight_decay=optimiser.weight_decay
+            learning, optimiser.learning_rate, optimiser.betas, weight_decay=optimiser.weight_decay
         )  # fmt: skip
         self._schedule = LambdaLR(adam, lambda step: _pace(step, optimiser, config.run.steps))
+        self._sharded = _shard_by_blocks(accelerator, network)
         self._network, self._adam = accelerator.prepare(network, adam)
-        self._parameters = parameters
+        # Asked for only now: sharding puts others in the place of those that were there.
+        self._parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self._average = (
-            EMAModel(parameters, decay=optimiser.ema_decay, use_ema_warmup=False) if optimiser.ema_decay else None
+            EMAModel(self._parameters, decay=optimiser.ema_decay, use_ema_warmup=False) if optimiser.ema_decay else None
         )
         if self._average:
             self._average.to(accelerator.device)
-            accelerator.register_for_checkpointing(self._average)
+            if not self._sharded:
+                accelerator.register_for_checkpointing(self._average)
         accelerator.register_for_checkpointing(self._schedule)
         self._checkpoints = Checkpoints(config.run.folder / "checkpoints", config.run.keep)
 
@@ -93,7 +101,7 @@ class Learner:
             if self._average:
                 self._average.step(self._parameters)
         mean = float(self._accelerator.reduce(total, "mean"))  # type: ignore[arg-type]
-        return StepDone(step, mean, rate, float(norm or 0.0), seconds)
+        return StepDone(step, mean, rate, _whole(norm), seconds)
 
     def _loss(self, inputs: Inputs, task: Task) -> Tensor:
         noise = flow.noise_like(inputs.clean_CTHW, task.noise_seed)
@@ -103,13 +111,16 @@ class Learner:
         wanted = flow.velocity(inputs.clean_CTHW, noise)
         return flow.loss(predicted, wanted, task.level.weight, inputs.emphasis_THW)
 
-    def averaged(self) -> AnyTalkerTransformer3DModel:
-        """The network with the averaged weights, for looking at: a copy."""
+    def averaged(self) -> AnyTalkerTransformer3DModel | None:
+        """The network with the averaged weights, for looking at: a copy, in the main process. All must ask."""
         with self._averaged_weights():
+            state = self._accelerator.get_state_dict(self._network)  # gathered from all processes
+            if not self._accelerator.is_main_process:
+                return None
             copy = AnyTalkerTransformer3DModel(**self._config.network.settings())
             if self._config.optimiser.learning == "lora":
                 let_learn(copy, "lora", self._config.optimiser.lora_rank)
-            copy.load_state_dict(self.network.state_dict())
+            copy.load_state_dict(state)
         return copy.requires_grad_(False).eval()
 
     @contextlib.contextmanager
@@ -130,12 +141,22 @@ class Learner:
         if latest is None:
             return 0
         self._accelerator.load_state(str(latest[1]))
+        if self._average and self._sharded:
+            distributed.checkpoint.load(self._shadows(self._average), checkpoint_id=latest[1] / _AVERAGE)
+            self._average.optimization_step = latest[0]  # by which it takes the first steps less slowly
         return latest[0]
+
+    def _shadows(self, average: EMAModel) -> dict[str, Any]:
+        """The averaged weights by name, each process with its pieces: accelerate would keep the first one's only."""
+        return {str(index): tensor for index, tensor in enumerate(average.shadow_params)}
 
     def save(self, step: int) -> None:
         """Raises WriteFailed; earlier checkpoints stay."""
         try:
             self._accelerator.save_state(str(self._checkpoints.part(step)))
+            if self._average and self._sharded:
+                place = self._checkpoints.part(step) / _AVERAGE
+                distributed.checkpoint.save(self._shadows(self._average), checkpoint_id=place)
         except (OSError, RuntimeError, SafetensorError) as error:  # each library has its own word for a full disk
             raise WriteFailed(
                 f"The checkpoint after step {step} could not be written: {str(error)[:200]}",
@@ -157,6 +178,19 @@ class Learner:
                 self.network.save_lora_adapter(folder / "lora", adapter_name=LORA_NAME)
             else:
                 export(self.network, plain_weights(state), folder / "weights", half=False)
+
+
+def _shard_by_blocks(accelerator: Accelerator, network: AnyTalkerTransformer3DModel) -> bool:
+    """Whether parameters are shared among processes (FSDP); then block by block, of whichever kind the network has."""
+    plugin = accelerator.state.fsdp_plugin if accelerator.distributed_type == DistributedType.FSDP else None
+    if plugin is not None:
+        plugin.transformer_cls_names_to_wrap = [type(network.blocks[0]).__name__]
+    return plugin is not None
+
+
+def _whole(norm: Any) -> float:
+    """A norm, of pieces or not; None where a library keeps it to itself."""
+    return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm or 0.0)
 
 
 def _pace(step: int, optimiser: Optimiser, steps: int) -> float:

@@ -54,7 +54,8 @@ def train(
         done = learner.step(first + index + 1, tasks, maker, time.perf_counter() - waiting)
         check_finite(done.loss, done.step)
         if check and config.run.check_every and done.step % config.run.check_every == 0:
-            done.figures = dict(check(learner.averaged(), done.step)) if accelerator.is_main_process else {}
+            averaged = learner.averaged()
+            done.figures = dict(check(averaged, done.step)) if averaged else {}
         _write(done, log, accelerator, config.run.log_every)
         if done.step % config.run.save_every == 0 or done.step == config.run.steps:
             learner.save(done.step)

@@ -7,32 +7,34 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from small_runs import write_shards
 from typer.testing import CliRunner
 
 from engine.cli import app
 from engine.training import together
+from engine.training.checkpoints import OURS
 from engine.training.logs import read_log
 from engine.training.together import run_together
 
 SCRIPT = Path(__file__).parent / "make_run.py"
 
 
-def start(shards: Path, folder: Path, rank: int, num_processes: int, port: int) -> subprocess.Popen:
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": num_processes, "MASTER_ADDR": "127.0.0.1"}
+def start(shards: Path, folder: Path, rank: int, num_processes: int, port: int, **more) -> subprocess.Popen:
+    told = more | {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": num_processes, "MASTER_ADDR": "127.0.0.1"}
     told |= {"MASTER_PORT": port, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": 1}
     told |= {"PYTHONPATH": os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parents[2])])}
     environment = os.environ | {name: str(value) for name, value in told.items()}
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(shards), str(folder)], env=environment, stderr=subprocess.PIPE
-    )
+    words = [sys.executable, str(SCRIPT), str(shards), str(folder), str(environment.get("STEPS", 4))]
+    return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE)
 
 
-def run(shards: Path, folder: Path, num_processes: int) -> list[float]:
+def run(shards: Path, folder: Path, num_processes: int, **more) -> list[float]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    started = [start(shards, folder, rank, num_processes, port) for rank in range(num_processes)]
+    started = [start(shards, folder, rank, num_processes, port, **more) for rank in range(num_processes)]
     for process in started:
         _, said = process.communicate(timeout=900)
         assert process.returncode == 0, said.decode()[-2000:]
@@ -59,10 +61,26 @@ def test_train_is_shared_where_the_config_says_so(monkeypatch):
     assert not together.is_wanted(3)  # this is one of them
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The shards, the folder of one process's run on them, and its losses."""
+    folder = tmp_path_factory.mktemp("alone")
+    shards = write_shards(folder / "shards")
+    return shards, folder / "run", run(shards, folder / "run", 1)
+
+
 @pytest.mark.slow
-def test_they_give_the_losses_of_one(tmp_path):
-    shards = write_shards(tmp_path / "shards")
-    alone = run(shards, tmp_path / "one", 1)
-    together = run(shards, tmp_path / "two", 2)
-    assert len(alone) == 4
-    assert together == pytest.approx(alone, abs=1e-5)
+def test_they_give_the_losses_of_one(tmp_path, alone):
+    shards, _, losses = alone
+    assert len(losses) == 4
+    assert run(shards, tmp_path / "run", 2) == pytest.approx(losses, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_sharded_they_give_its_losses_and_weights_and_go_on(tmp_path, alone):
+    """By the FSDP config that comes along: parameters, gradients, optimiser and average are in pieces."""
+    shards, folder, losses = alone
+    assert run(shards, tmp_path / "run", 2, SHARDED=1, STEPS=3) == pytest.approx(losses[:3], abs=1e-5)
+    assert run(shards, tmp_path / "run", 2, SHARDED=1) == pytest.approx(losses, abs=1e-5)
+    whole, pieces = (load_file(each / "weights" / OURS) for each in (folder, tmp_path / "run"))
+    assert all(torch.allclose(tensor, pieces[name], atol=1e-5) for name, tensor in whole.items())
