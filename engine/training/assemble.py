@@ -2,42 +2,67 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import torch
 
 from engine.dit import tiny
+from engine.dit.coders import Encoders
 from engine.dit.transformer import AnyTalkerTransformer3DModel
+from engine.project.document import RenderSettings
 from engine.training.config import TrainingConfig
-from engine.training.faces import Portrait, load_portraits
+from engine.training.faces import load_portraits
 from engine.training.inputs import TrainingEncoders
+from engine.training.made_data import FRAME_RATE, Scene
 from engine.training.making import Told, is_made, make
+from engine.training.own_scenes import own_scenes
 from engine.training.prepare.encoders import TINY_CODEC, TINY_FOLDER, PublishedAudioEncoder
-from engine.training.rendered_check import CheckPlan, checked
+from engine.training.rendered_check import CheckPlan, Renderer, figures, held_out_scenes, write_sheet, write_video
 
 CHECKED_SCENES = 4
+PUBLISHED_STEPS = 20  # of a sample; a preview's
 _LOOK_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """``codec_name``: by which the shards must have been made; ``coder``: of the small codec only; ``plan``: how what
-    the run makes is measured."""
+    """``codec_name``: by which the shards must have been made; ``rendering``: the same encoders as a render takes them;
+    ``plan``: how what the run makes is measured, in ``scenes`` of one's own or in held-out made ones, on ``device``;
+    ``samples``: the folder for what was rendered."""
 
     encoders: TrainingEncoders
     codec_name: str
-    coder: tiny.TinyVideoCoder | None = None
+    rendering: Encoders | None = None
     plan: CheckPlan = field(default_factory=CheckPlan)
+    scenes: Sequence[Scene] = ()
+    samples: Path | None = None
+    device: str = "cpu"
+    half: bool = False
 
     def check(self, network: AnyTalkerTransformer3DModel, step: int) -> dict[str, float]:
-        """Rendered and measured: a few held-out people, in a few steps."""
-        assert self.coder is not None
-        return checked(network, self.coder, self._held_out, replace(self.plan, num_scenes=CHECKED_SCENES))
+        """A few people, rendered in a few steps: kept to be looked at, and measured."""
+        assert self.rendering is not None
+        scenes = self.scenes or self._held_out
+        on_gpu = self.device.startswith("cuda")
+        module: torch.nn.Module = network
+        module.to(self.device)
+        renderer = Renderer(network, self.rendering, self.plan, self.device)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.half and on_gpu):
+            rendered = [renderer(scene) for scene in scenes]
+        if self.samples is not None:
+            self.samples.mkdir(parents=True, exist_ok=True)
+            write_sheet(rendered, self.samples / f"step-{step:08}.png")
+            for number, each in enumerate(rendered if self.scenes else (), start=1):
+                write_video(each, self.samples / f"step-{step:08}-{number}.mp4")
+        found = figures(rendered, self.plan.measure)
+        return {"own_r": found.own_r, "other_r": found.other_r, "swing": found.swing}
 
     @cached_property
-    def _held_out(self) -> list[Portrait]:
-        return load_portraits(held_out=True)
+    def _held_out(self) -> list[Scene]:
+        return held_out_scenes(load_portraits(held_out=True), replace(self.plan, num_scenes=CHECKED_SCENES))
 
 
 def assembled(config: TrainingConfig, told: Told, first: bool = True) -> Assembled:
@@ -48,19 +73,17 @@ def assembled(config: TrainingConfig, told: Told, first: bool = True) -> Assembl
             make(config, config.made, told)
         while not is_made(config):
             time.sleep(_LOOK_EVERY_S)
-    if config.data.encoders == "tiny":
-        return _tiny(config)
-    return _published(config)
+    made = _tiny(config) if config.data.encoders == "tiny" else _published(config)
+    if first and config.run.check_every and config.run.check_folder:
+        scenes = own_scenes(config.run.check_folder, made.plan.num_frames / FRAME_RATE)
+        return replace(made, scenes=scenes, plan=replace(made.plan, measure="mesh"))
+    return made
 
 
 def _tiny(config: TrainingConfig) -> Assembled:
-    folder = config.data.encoder_folder or TINY_FOLDER
-    coder = tiny.TinyVideoCoder(tiny.load_vae(folder / TINY_CODEC))
-    encoders = TrainingEncoders(
-        tiny.TinyPromptEncoder().encode, tiny.TinyImageEncoder(), coder, tiny.TinySpeechEncoder()
-    )
-    plan = CheckPlan(heard=config.ablation.heard, token_masks=config.ablation.token_masks)
-    return Assembled(encoders, tiny.CODEC_NAME, coder, plan)
+    loaded = tiny.load_tiny_encoders((config.data.encoder_folder or TINY_FOLDER) / TINY_CODEC)
+    encoders = TrainingEncoders(loaded.prompt.encode, loaded.image(), loaded.video, tiny.TinySpeechEncoder())
+    return Assembled(encoders, tiny.CODEC_NAME, loaded, _plan(config), samples=config.run.folder / "samples")
 
 
 def _published(config: TrainingConfig) -> Assembled:
@@ -76,4 +99,16 @@ def _published(config: TrainingConfig) -> Assembled:
     image = loaded.image()
     audio = PublishedAudioEncoder(loaded.speech)
     encoders = TrainingEncoders(loaded.prompt.encode, image, loaded.video, audio, prompts_first=True)
-    return Assembled(encoders, PUBLISHED_CODEC)
+    published = RenderSettings()
+    plan = replace(
+        _plan(config), height=config.run.check_height, num_frames=config.data.max_frames, shift=config.loss.shift,
+        num_inference_steps=PUBLISHED_STEPS, guidance_scale=published.guidance_scale,
+    )  # fmt: skip
+    return Assembled(
+        encoders, PUBLISHED_CODEC, replace(loaded, image=lambda: image), plan, samples=config.run.folder / "samples",
+        device=device, half=config.run.precision == "bf16",
+    )  # fmt: skip
+
+
+def _plan(config: TrainingConfig) -> CheckPlan:
+    return CheckPlan(heard=config.ablation.heard, token_masks=config.ablation.token_masks)

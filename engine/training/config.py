@@ -126,6 +126,8 @@ class Run(Table):
     keep: int = Field(3, ge=1, description="checkpoints kept")
     log_every: int = Field(1, ge=1)
     check_every: int = Field(0, ge=0, description="steps between rendered samples that are measured; 0 = none")
+    check_folder: Path | None = Field(None, description="photos with voices for that: see own_scenes.py")
+    check_height: int = Field(480, ge=64, le=720, multiple_of=16, description="of samples by the published codec")
 
 
 class TrainingConfig(Table):
@@ -172,7 +174,14 @@ class TrainingConfig(Table):
                 self.made is not None and (published or self.data.encoder_folder is None or len(self.data.folders) > 1),
                 "[made] needs data.encoders = 'tiny', one of data.folders and a data.encoder_folder",
             ),
-            (published and run.check_every > 0, "run.check_every is for data.encoders = 'tiny'"),
+            (
+                published and run.check_every > 0 and run.check_folder is None,
+                "run.check_every needs photos and voices to render: run.check_folder",
+            ),
+            (
+                run.check_folder is not None and self.data.max_frames < 13,
+                "samples with sound are half a second or more: data.max_frames must be at least 13",
+            ),
         ]
 
 

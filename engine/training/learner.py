@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor, distributed
 from torch.optim.lr_scheduler import LambdaLR
 
+from engine.dit.checkpoints import empty_transformer
 from engine.dit.transformer import AnyTalkerTransformer3DModel
 from engine.errors import WriteFailed
 from engine.training import flow
@@ -117,10 +118,11 @@ class Learner:
             state = self._accelerator.get_state_dict(self._network)  # gathered from all processes
             if not self._accelerator.is_main_process:
                 return None
-            copy = AnyTalkerTransformer3DModel(**self._config.network.settings())
+            copy = empty_transformer(**self._config.network.settings())
             if self._config.optimiser.learning == "lora":
                 let_learn(copy, "lora", self._config.optimiser.lora_rank)
-            copy.load_state_dict(state)
+            own = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+            copy.load_state_dict(own, assign=True)
         return copy.requires_grad_(False).eval()
 
     @contextlib.contextmanager
@@ -169,15 +171,13 @@ class Learner:
 
     def export(self) -> None:
         """Weights for others, averaged where they are: ``weights``, or ``lora`` where only adapters have learnt."""
-        folder = self._config.run.folder
-        with self._averaged_weights():
-            state = self._accelerator.get_state_dict(self._network)  # gathered from all processes
-            if not self._accelerator.is_main_process:
-                return
-            if self._config.optimiser.learning == "lora":
-                self.network.save_lora_adapter(folder / "lora", adapter_name=LORA_NAME)
-            else:
-                export(self.network, plain_weights(state), folder / "weights", half=False)
+        network, folder = self.averaged(), self._config.run.folder
+        if network is None:
+            return
+        if self._config.optimiser.learning == "lora":
+            network.save_lora_adapter(folder / "lora", adapter_name=LORA_NAME)
+        else:
+            export(network, plain_weights(network.state_dict()), folder / "weights", half=False)
 
 
 def _shard_by_blocks(accelerator: Accelerator, network: AnyTalkerTransformer3DModel) -> bool:

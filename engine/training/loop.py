@@ -21,7 +21,10 @@ from engine.training.source import ClipOrder
 from engine.training.steps import Place, Steps
 
 Check = Callable[[AnyTalkerTransformer3DModel, int], Mapping[str, float]]
-_MAY_CHANGE = ("steps", "save_every", "keep", "log_every", "check_every", "threads", "processes", "folder")
+_MAY_CHANGE = (
+    "steps", "save_every", "keep", "log_every", "check_every", "check_folder", "check_height", "threads", "processes",
+    "folder",
+)  # fmt: skip
 
 
 def train(

@@ -2,14 +2,15 @@
 held against every voice.
 
 A mouth's opening is measured in one of two ways. "mesh" is the evaluation's: the face mesh followed through the frames,
-enlarged, because its network was made for larger faces. "drawn" is direct and quick, for the small frames of checks in
-the middle of a run: how far the mouth's pixels have gone from this person's shut mouth towards the wide open one, both
-drawn by the animatic. A voice is its loudness in the speech band (engine/evaluation/lip_sync.py).
+small ones enlarged, because its network was made for larger faces. "drawn" is direct and quick, for the small frames of
+checks in the middle of a run: how far the mouth's pixels have gone from this person's shut mouth towards the wide open
+one, both drawn by the animatic. A voice is its loudness in the speech band (engine/evaluation/lip_sync.py).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import cv2
@@ -18,38 +19,40 @@ from numpy.typing import NDArray
 
 from engine.animatic.renderer import Animator, FaceRig
 from engine.animatic.types import Performance
-from engine.dit.coders import Encoders
+from engine.dit.coders import Encoders, VideoCodec
 from engine.dit.conditioning import Direction, build_conditioning, build_scene
 from engine.dit.memory import MemoryPlan
 from engine.dit.pipeline import Engine, run
 from engine.dit.sampling import Sampling
 from engine.dit.shapes import VideoShape
-from engine.dit.tiny import CODEC_NAME, TinyImageEncoder, TinyPromptEncoder, TinySpeechEncoder, TinyVideoCoder
+from engine.dit.tiny import CODEC_NAME
 from engine.dit.transformer import AnyTalkerTransformer3DModel
 from engine.dit.windows import WindowSpan
 from engine.evaluation.interactivity import motion
 from engine.evaluation.lip_sync import loudness
 from engine.media.types import Image, Waveform
+from engine.media.write import VideoWriter, write_waveform
 from engine.training import made_data
 from engine.training.faces import Portrait, draw_person
 from engine.training.inputs import Heard, as_heard
 from engine.training.made_data import FRAME_RATE, FRAMES, STORED, Scene, made_voice, placed, silence, streams_of
+from engine.training.pairing import TALK_PROMPTS
 from engine.training.prepare.encoders import FrameCodec
 from engine.training.samples import Frames
 
 Measure = Literal["drawn", "mesh"]
 MEASURES: tuple[Measure, ...] = ("drawn", "mesh")
 Curve = NDArray[np.float64]
-ENLARGED = 4
+LEAST_HEIGHT = 384  # of the frames in which the mesh is followed
 MAX_LAG = 3
 _LEAD_S = 0.3  # made voices begin at once: this much of them is let go
-_CPU = MemoryPlan("cpu", "float32", "none", "none", False, False, True, FRAMES, 0, 0, 0, 0.0, 0.0)
+_SIDE_STEP = 16  # px: of a patch of latents
 
 
 @dataclass(frozen=True)
 class CheckPlan:
     """``num_scenes`` of ``num_people`` each, all talking at once, so that no mouth can go by the other's pauses.
-    ``heard``, ``token_masks``: as the network was trained (InputOptions)."""
+    ``heard``, ``token_masks``: as the network was trained (InputOptions). ``height``: of the frames."""
 
     num_scenes: int = 10
     num_people: int = 2
@@ -60,15 +63,21 @@ class CheckPlan:
     measure: Measure = "drawn"
     heard: Heard = "audio and face"
     token_masks: bool = True
+    height: int = STORED[1]
+    num_frames: int = FRAMES
 
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """``frames`` (F, H, W, 3) of a ``scene`` whose picture is larger by ``scale``."""
+    """``frames`` (F, H, W, 3) of a ``scene``."""
 
     scene: Scene
     frames: Frames
-    scale: float
+
+    @property
+    def scale(self) -> float:
+        """How much larger the scene's picture is."""
+        return self.scene.picture.shape[0] / self.frames.shape[1]
 
 
 @dataclass(frozen=True)
@@ -111,21 +120,22 @@ def silenced(scene: Scene) -> Scene:
 
 
 class Renderer:
-    """Renders scenes with a network and the small codec, as ``render`` would: one window, the same conditioning."""
+    """Renders scenes with a network, on ``device``, as ``render`` would: one window, the same conditioning."""
 
-    def __init__(self, network: AnyTalkerTransformer3DModel, coder: TinyVideoCoder, plan: CheckPlan) -> None:
-        self._engine = Engine(network, coder, _CPU)
-        self._encoders = Encoders(TinyPromptEncoder(), TinyImageEncoder, TinySpeechEncoder(), coder)
-        self._plan = plan
+    def __init__(
+        self, network: AnyTalkerTransformer3DModel, encoders: Encoders, plan: CheckPlan, device: str = "cpu"
+    ) -> None:
+        memory = MemoryPlan(device, "float32", "none", "none", False, False, True, plan.num_frames, 0, 0, 0, 0.0, 0.0)
+        self._engine = Engine(network, encoders.video, memory)
+        self._encoders, self._plan = encoders, plan
 
     def __call__(self, scene: Scene) -> Rendered:
         plan, streams = self._plan, streams_of(scene)
-        prompt = "Two people are talking to each other."
-        conditioned = build_scene(
-            streams, Image(scene.picture), Direction(prompt, frame_rate=FRAME_RATE), self._encoders
-        )
-        span = WindowSpan(0, 1, 0, FRAMES, 0)
-        shape = VideoShape(FRAMES, STORED[1], STORED[0] // 2 * len(streams))
+        direction = Direction(TALK_PROMPTS[0], frame_rate=FRAME_RATE)
+        conditioned = build_scene(streams, Image(scene.picture), direction, self._encoders)
+        span = WindowSpan(0, 1, 0, plan.num_frames, 0)
+        high, wide = scene.picture.shape[:2]
+        shape = VideoShape(plan.num_frames, plan.height, round(plan.height * wide / high / _SIDE_STEP) * _SIDE_STEP)
         conditioning = build_conditioning(conditioned, span, shape, conditioned.boxes_px)
         people = as_heard(conditioning.people, plan.heard, plan.token_masks)
         conditioning = replace(conditioning, people=tuple(people))
@@ -135,7 +145,7 @@ class Renderer:
             try:
                 next(steps)
             except StopIteration as finished:
-                return Rendered(scene, finished.value, made_data.FINER)
+                return Rendered(scene, finished.value)
 
 
 def openings(rendered: Rendered, measure: Measure) -> NDArray[np.float64]:
@@ -186,15 +196,16 @@ def interactivity(rendered: Sequence[Rendered], listener: int) -> float:
 
 
 def mesh_points(rendered: Rendered) -> NDArray[np.float32]:
-    """(F, people, 478, 3) px in frames enlarged by ENLARGED: the mesh's network was made for larger faces."""
+    """(F, people, 478, 3) px in frames enlarged to LEAST_HEIGHT where they are smaller."""
     from engine.analysis.faces import embedded_analyser
 
     mesher = embedded_analyser().mesher
-    factor = ENLARGED / rendered.scale
+    enlarged = max(1, round(LEAST_HEIGHT / rendered.frames.shape[1]))
+    factor = enlarged / rendered.scale
     points = [(points_px * factor).astype(np.float32) for points_px in rendered.scene.points_px]
     rows = []
     for frame in rendered.frames:
-        large = cv2.resize(frame, None, fx=ENLARGED, fy=ENLARGED, interpolation=cv2.INTER_CUBIC)
+        large = cv2.resize(frame, None, fx=enlarged, fy=enlarged, interpolation=cv2.INTER_CUBIC)
         points = [mesher.follow(Image(large.astype(np.uint8)), each).points_px for each in points]
         rows.append(np.stack(points))
     return np.stack(rows)
@@ -238,17 +249,8 @@ def _pearson(mouth: Curve, voice: Curve, lag: int) -> float:
     return float(np.corrcoef(late, early)[0, 1])
 
 
-def checked(
-    network: AnyTalkerTransformer3DModel, coder: TinyVideoCoder, portraits: Sequence[Portrait], plan: CheckPlan
-) -> dict[str, float]:
-    """What a run notes at intervals."""
-    renderer = Renderer(network, coder, plan)
-    found = figures([renderer(scene) for scene in held_out_scenes(portraits, plan)], plan.measure)
-    return {"own_r": found.own_r, "other_r": found.other_r, "swing": found.swing}
-
-
 def checked_fully(
-    network: AnyTalkerTransformer3DModel, coder: TinyVideoCoder, portraits: Sequence[Portrait], plan: CheckPlan
+    network: AnyTalkerTransformer3DModel, encoders: Encoders, portraits: Sequence[Portrait], plan: CheckPlan
 ) -> dict[str, float]:
     """Two people; the same with their voices swapped; nobody speaking; three people, which were never trained. Each
     measured in both ways, whose names come first: ``drawn_own_r``, ``mesh_own_r``.
@@ -256,7 +258,7 @@ def checked_fully(
     ``swapped_own_r``: every mouth with the voice that is now its own; ``still``: how much of the swing silence leaves;
     ``interactivity``: of the second person, who is silent while the first one talks.
     """
-    renderer = Renderer(network, coder, plan)
+    renderer = Renderer(network, encoders, plan)
     scenes = held_out_scenes(portraits, plan)
     rendered = {
         "": [renderer(scene) for scene in scenes],
@@ -275,7 +277,7 @@ def checked_fully(
     return found
 
 
-def checked_animatic(coder: TinyVideoCoder, portraits: Sequence[Portrait], plan: CheckPlan) -> dict[str, float]:
+def checked_animatic(coder: VideoCodec, portraits: Sequence[Portrait], plan: CheckPlan) -> dict[str, float]:
     """The same of what the network learnt from: the animatic of two people, as small, through the codec and before
     it."""
     scenes = held_out_scenes(portraits, plan)
@@ -288,7 +290,7 @@ def checked_animatic(coder: TinyVideoCoder, portraits: Sequence[Portrait], plan:
     return found
 
 
-def as_animatic(scene: Scene, coder: TinyVideoCoder | None) -> Rendered:
+def as_animatic(scene: Scene, coder: VideoCodec | None) -> Rendered:
     """The scene by the animatic, as small as the network's videos, and through their codec where one is given."""
     height, width = scene.picture.shape[:2]
     size = (round(width / made_data.FINER), round(height / made_data.FINER))
@@ -296,12 +298,27 @@ def as_animatic(scene: Scene, coder: TinyVideoCoder | None) -> Rendered:
     if coder is not None:
         codec = FrameCodec(CODEC_NAME, coder)
         frames = codec.decode(codec.encode(frames))
-    return Rendered(scene, frames, made_data.FINER)
+    return Rendered(scene, frames)
 
 
 def write_sheet(rendered: Sequence[Rendered], path: Path) -> None:
-    """Every fourth frame of each scene, below one another: for people to look at."""
+    """Some eight frames of each scene, below one another: for people to look at."""
     from PIL import Image as Picture
 
-    rows = [np.concatenate(list(each.frames[::4]), axis=1) for each in rendered]
-    Picture.fromarray(np.concatenate(rows)).save(path)
+    rows = [np.concatenate(list(each.frames[:: max(1, len(each.frames) // 8)]), axis=1) for each in rendered]
+    sheet = Picture.new("RGB", (max(row.shape[1] for row in rows), sum(row.shape[0] for row in rows)))
+    for row, top in zip(rows, np.cumsum([0, *(row.shape[0] for row in rows)]).tolist(), strict=False):
+        sheet.paste(Picture.fromarray(row), (0, top))
+    sheet.save(path)
+
+
+def write_video(rendered: Rendered, path: Path) -> None:
+    """With everybody's voice. Raises WriteFailed."""
+    voices = rendered.scene.voices
+    mixed = np.clip(np.sum([voice.samples for voice in voices], axis=0), -1, 1).astype(np.float32)
+    height, width = rendered.frames.shape[1:3]
+    with TemporaryDirectory() as folder:
+        sound = write_waveform(Path(folder) / "sound.wav", Waveform(mixed, voices[0].sample_rate))
+        with VideoWriter(path, (width, height), FRAME_RATE, sound) as writer:
+            for frame in rendered.frames:
+                writer.write(frame)

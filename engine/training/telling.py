@@ -3,6 +3,7 @@
 import json
 import time
 
+from engine.dit.tiny import CODEC_NAME
 from engine.errors import StudioError
 from engine.project.atomic import write_bytes
 from engine.training.assemble import Assembled
@@ -54,7 +55,7 @@ def report(config: TrainingConfig, made: Assembled, told: Told) -> None:
     from engine.training.faces import load_portraits
 
     weights = config.run.folder / "weights"
-    if made.coder is None or not weights.is_dir():
+    if made.codec_name != CODEC_NAME or made.rendering is None or not weights.is_dir():
         raise StudioError(
             f"There is nothing in {config.run.folder} that can be measured.",
             "--check is for finished runs of the small network; others are measured by rendering a project.",
@@ -72,8 +73,8 @@ def report(config: TrainingConfig, made: Assembled, told: Told) -> None:
     for quantization in ("none", "int8", "nf4"):
         network = load_transformer(weights, dtype=torch.float32, quantization=quantization)
         if quantization == "none":
-            shown = [Renderer(network, made.coder, plan)(scene) for scene in held_out_scenes(portraits, plan)[:4]]
+            shown = [Renderer(network, made.rendering, plan)(scene) for scene in held_out_scenes(portraits, plan)[:4]]
             write_sheet(shown, config.run.folder / "sheet.png")
-            note("animatic", "What it learnt from:", checked_animatic(made.coder, portraits, plan))
+            note("animatic", "What it learnt from:", checked_animatic(made.rendering.video, portraits, plan))
         title = "Weights as they are:" if quantization == "none" else f"Weights stored as {quantization}:"
-        note(quantization, title, checked_fully(network, made.coder, portraits, plan))
+        note(quantization, title, checked_fully(network, made.rendering, portraits, plan))

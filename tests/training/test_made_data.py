@@ -121,12 +121,12 @@ def test_the_measure_tells_own_voices_from_others(portraits):
     for index, scene in enumerate(held_out_scenes(portraits, CheckPlan(num_scenes=4))):
         take = made_data.animated(scene, f"x-{index}", index)
         frames = np.stack([made_data._resized(take.frames[:FRAMES], STORED)])[0]
-        rendered.append(Rendered(scene, frames, made_data.FINER))
+        rendered.append(Rendered(scene, frames))
     found = figures(rendered, "drawn")
     assert found.num_people == 8
     assert found.own_r > 0.8
     assert abs(found.other_r) < 0.35  # eight short voices are alike by chance now and then
-    assert figures([Rendered(silenced(each.scene), each.frames, each.scale) for each in rendered], "drawn").own_r == 0
+    assert figures([Rendered(silenced(each.scene), each.frames) for each in rendered], "drawn").own_r == 0
 
 
 def test_openings_are_0_for_shut_and_1_for_wide(portraits):
@@ -142,4 +142,4 @@ def test_openings_are_0_for_shut_and_1_for_wide(portraits):
     opening = replace(still, jaw_open=np.array([0, 0.8], np.float32))
     animator = Animator(Image(portrait.rgb), [FaceRig.of(portrait.rgb, portrait.points_px, True)])
     frames = np.stack([animator.frame([opening], index) for index in (0, 1)])
-    assert drawn_openings(Rendered(scene, frames, 1.0))[:, 0] == pytest.approx([0, 1], abs=1e-6)
+    assert drawn_openings(Rendered(scene, frames))[:, 0] == pytest.approx([0, 1], abs=1e-6)

@@ -9,7 +9,7 @@ import torch
 
 from engine.dit.catalogue import find_model
 from engine.dit.checkpoints import load_transformer
-from engine.dit.tiny import TinyVideoCoder, load_vae
+from engine.dit.tiny import load_tiny_encoders
 from engine.training import rendered_check
 from engine.training.faces import load_portraits
 from engine.training.rendered_check import CheckPlan, Renderer, figures, held_out_scenes, silenced, with_voices
@@ -26,7 +26,7 @@ def scenes():
 def renderer():
     files = find_model("tiny")
     network = load_transformer(files.transformer, dtype=torch.float32)
-    return Renderer(network, TinyVideoCoder(load_vae(files.vae)), PLAN)
+    return Renderer(network, load_tiny_encoders(files.vae), PLAN)
 
 
 def test_each_mouth_follows_its_own_voice_also_when_voices_are_swapped(scenes, renderer):
@@ -52,7 +52,7 @@ def test_an_ablation_is_rendered_as_it_was_trained(scenes, renderer, monkeypatch
 
     monkeypatch.setattr(rendered_check, "run", people_of)
     for plan in (PLAN, replace(PLAN, token_masks=False), replace(PLAN, heard="audio"), replace(PLAN, heard="nothing")):
-        Renderer(renderer._engine.transformer, renderer._engine.video, plan)(scenes[0])
+        Renderer(renderer._engine.transformer, renderer._encoders, plan)(scenes[0])
     whole, unmasked, faceless, deaf = seen
     assert [person.token_mask_S is None for person in (*whole, *unmasked)] == [False, False, True, True]
     assert [person.face_embeds.shape[1] > 0 for person in (*whole, *faceless)] == [True, True, False, False]

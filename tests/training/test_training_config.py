@@ -46,7 +46,8 @@ def test_unknown_and_contradictory_fields_are_named(tmp_path):
     assert "add up to 1.10" in refused(tmp_path, f"{warm}[dropout]\ntext = 1\n")
     assert "needs network.base" in refused(tmp_path, f'{warm}learning = "lora"\n')
     assert "4n+1" in refused(tmp_path, warm, {"data.max_frames": 80})
-    assert "is for data.encoders = 'tiny'" in refused(tmp_path, warm, {"run.check_every": 5})
+    assert "run.check_folder" in refused(tmp_path, warm, {"run.check_every": 5})
+    assert "at least 13" in refused(tmp_path, warm, {"run.check_folder": "photos", "data.max_frames": 9})
     assert "needs data.encoders = 'tiny'" in refused(tmp_path, f"{warm}[made]\n")
     nothing = f'{warm}learning = "lora"\n[network]\nbase = "w.pth"\n[ablation]\nheard = "nothing"\n'
     assert "nothing to learn" in refused(tmp_path, nothing)
