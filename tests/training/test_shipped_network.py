@@ -32,13 +32,22 @@ def renderer():
 def test_each_mouth_follows_its_own_voice_also_when_voices_are_swapped(scenes, renderer):
     for shown in (scenes, [with_voices(scene, scene.voices[::-1]) for scene in scenes]):
         found = figures([renderer(scene) for scene in shown], "drawn")
-        assert found.own_r > 0.4
-        assert abs(found.other_r) < 0.25
+        assert found.own_r > 0.5
+        assert abs(found.other_r) < 0.2
 
 
 def test_silent_mouths_are_still(scenes, renderer):
     moving = figures([renderer(scene) for scene in scenes], "drawn").swing
-    assert figures([renderer(silenced(scene)) for scene in scenes], "drawn").swing < 0.5 * moving
+    assert figures([renderer(silenced(scene)) for scene in scenes], "drawn").swing < 0.35 * moving
+
+
+def test_a_third_person_may_join(renderer):
+    """Trained on one, and on two who were joined."""
+    scenes = held_out_scenes(load_portraits(held_out=True), replace(PLAN, num_people=3))
+    found = figures([renderer(scene) for scene in scenes], "drawn")
+    assert found.num_people == 12
+    assert found.own_r > 0.45
+    assert abs(found.other_r) < 0.2
 
 
 def test_an_ablation_is_rendered_as_it_was_trained(scenes, renderer, monkeypatch):
