@@ -5,7 +5,7 @@ from engine.project.document import RenderSettings, TakeKind
 
 _OWN = {
     "height": 96, "frame_rate": 24.0, "window": 33, "overlap": 5, "num_inference_steps": 10, "guidance_scale": 5.0,
-    "shift": 3.0, "step_cache": 0.0, "lora": "",
+    "guidance_range": (0.0, 0.5), "shift": 3.0, "step_cache": 0.0, "lora": "",
 }  # fmt: skip
 """The small network's: what it was trained on (presets/training/tiny.toml), sampled as it was measured."""
 

@@ -103,6 +103,7 @@ def _published(config: TrainingConfig) -> Assembled:
     plan = replace(
         _plan(config), height=config.run.check_height, num_frames=config.data.max_frames, shift=config.loss.shift,
         num_inference_steps=PUBLISHED_STEPS, guidance_scale=published.guidance_scale,
+        guidance_range=published.guidance_range,
     )  # fmt: skip
     return Assembled(
         encoders, PUBLISHED_CODEC, replace(loaded, image=lambda: image), plan, samples=config.run.folder / "samples",

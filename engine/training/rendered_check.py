@@ -52,12 +52,14 @@ _SIDE_STEP = 16  # px: of a patch of latents
 @dataclass(frozen=True)
 class CheckPlan:
     """``num_scenes`` of ``num_people`` each, all talking at once, so that no mouth can go by the other's pauses.
-    ``heard``, ``token_masks``: as the network was trained (InputOptions). ``height``: of the frames."""
+    ``heard``, ``token_masks``: as the network was trained (InputOptions). ``height``: of the frames.
+    ``guidance_range``: mouths are decided in the first half of the steps; guided beyond, pictures only get noisier."""
 
     num_scenes: int = 10
     num_people: int = 2
     num_inference_steps: int = 10
     guidance_scale: float = 5.0
+    guidance_range: tuple[float, float] = (0.0, 0.5)
     shift: float = 3.0
     seed: int = 1
     measure: Measure = "drawn"
@@ -139,7 +141,7 @@ class Renderer:
         conditioning = build_conditioning(conditioned, span, shape, conditioned.boxes_px)
         people = as_heard(conditioning.people, plan.heard, plan.token_masks)
         conditioning = replace(conditioning, people=tuple(people))
-        sampling = Sampling(plan.num_inference_steps, plan.guidance_scale, plan.shift, plan.seed)
+        sampling = Sampling(plan.num_inference_steps, plan.guidance_scale, plan.shift, plan.seed, plan.guidance_range)
         steps = run(self._engine, conditioning, sampling, span)
         while True:
             try:

@@ -23,8 +23,8 @@ WANTED = RenderSettings(kind=TakeKind.PREVIEW, model="tiny", height=480, window=
 def test_it_is_asked_for_what_it_was_trained_on_and_measured_with():
     own, plan = settings_of_model(WANTED), CheckPlan()
     assert own.window == TRAINED["data"]["max_frames"]
-    assert (own.num_inference_steps, own.guidance_scale, own.shift) == (
-        plan.num_inference_steps, plan.guidance_scale, plan.shift,
+    assert (own.num_inference_steps, own.guidance_scale, own.guidance_range, own.shift) == (
+        plan.num_inference_steps, plan.guidance_scale, plan.guidance_range, plan.shift,
     )  # fmt: skip
     assert (own.height, own.frame_rate) == (96, 24)
     assert (own.seed, own.captions) == (7, "none")  # what it can keep, it keeps
