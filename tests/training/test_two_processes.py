@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
-from small_runs import write_shards
+from small_runs import encoders, small_config, write_shards
 from typer.testing import CliRunner
 
 from engine.cli import app
+from engine.dit.tiny import CODEC_NAME
 from engine.training import together
 from engine.training.checkpoints import OURS
 from engine.training.logs import read_log
+from engine.training.loop import train
 from engine.training.together import run_together
 
 SCRIPT = Path(__file__).parent / "make_run.py"
@@ -26,7 +29,7 @@ def start(shards: Path, folder: Path, rank: int, num_processes: int, port: int, 
     told |= {"MASTER_PORT": port, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": 1}
     told |= {"PYTHONPATH": os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parents[2])])}
     environment = os.environ | {name: str(value) for name, value in told.items()}
-    words = [sys.executable, str(SCRIPT), str(shards), str(folder), str(environment.get("STEPS", 4))]
+    words = [sys.executable, str(SCRIPT), str(shards), str(folder), environment.get("STEPS", "4")]
     return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE)
 
 
@@ -66,7 +69,10 @@ def alone(tmp_path_factory):
     """The shards, the folder of one process's run on them, and its losses."""
     folder = tmp_path_factory.mktemp("alone")
     shards = write_shards(folder / "shards")
-    return shards, folder / "run", run(shards, folder / "run", 1)
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+    run_alone = train(small_config(folder / "run", shards, run={"steps": 4}), encoders(), CODEC_NAME)
+    return shards, folder / "run", [done.loss for done in run_alone]
 
 
 @pytest.mark.slow
