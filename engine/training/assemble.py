@@ -30,8 +30,8 @@ _LOOK_EVERY_S = 2.0
 @dataclass(frozen=True)
 class Assembled:
     """``codec_name``: by which the shards must have been made; ``rendering``: the same encoders as a render takes them;
-    ``plan``: how what the run makes is measured, in ``scenes`` of one's own or in held-out made ones, on ``device``;
-    ``samples``: the folder for what was rendered."""
+    ``plan``: how what the run makes is measured, in ``scenes`` of one's own or in held-out made ones, on ``device``
+    (``half``: in bfloat16 there); ``samples``: the folder for what was rendered."""
 
     encoders: TrainingEncoders
     codec_name: str

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from engine.dit.tiny import (
     AUDIO_NAME,
@@ -24,6 +25,12 @@ from engine.training.shards import ShardFacts, write_clips
 
 FRAMES, HEIGHT, WIDTH = 9, 32, 64
 TRAINED = tomllib.loads((PRESETS / "tiny.toml").read_text(encoding="utf-8"))
+
+
+def forget_accelerate() -> None:
+    """What accelerate keeps for the whole process, so that a run begins as in a new one."""
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
 
 
 def clip(index: int, num_people: int = 1, num_frames: int = FRAMES) -> Clip:

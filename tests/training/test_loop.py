@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState, GradientState, PartialState
-from small_runs import clip, encoders, small_config, write_shards
+from small_runs import clip, encoders, forget_accelerate, small_config, write_shards
 
 from engine.dit.checkpoints import load_transformer
 from engine.dit.tiny import CODEC_NAME
@@ -19,16 +18,11 @@ from engine.training.loop import train
 
 @pytest.fixture(autouse=True)
 def _fresh_accelerate():
-    def forget() -> None:
-        AcceleratorState._reset_state(reset_partial_state=True)
-        GradientState._reset_state()
-        PartialState._reset_state()
-
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    forget()
+    forget_accelerate()
     yield
-    forget()
+    forget_accelerate()
     torch.set_num_threads(threads)
 
 
@@ -38,7 +32,7 @@ def shards(tmp_path_factory):
 
 
 def losses(config, until=None):
-    AcceleratorState._reset_state(reset_partial_state=True)
+    forget_accelerate()
     found = []
     run = train(config, encoders(), CODEC_NAME)
     for done in run:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from accelerate.state import AcceleratorState, GradientState, PartialState
+from small_runs import forget_accelerate
 from tiny_models import HEAD_DIM, TRANSFORMER_FILES, write_tiny_checkpoints
 from typer.testing import CliRunner
 
@@ -102,8 +102,7 @@ check_height = 64
 def test_a_run_on_the_published_encoders(tmp_path, models, photos, monkeypatch):
     monkeypatch.setenv("ROUNDTABLE_MODELS", str(models))
     monkeypatch.setattr(assemble, "PUBLISHED_STEPS", 1)
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
+    forget_accelerate()
     facts = ShardFacts(1, PUBLISHED_CODEC, PUBLISHED_AUDIO, HEIGHT, WIDTH, 24.0)
     write_clips(clips(models, 3), tmp_path / "shards", facts)
     config = tmp_path / "config.toml"

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
-from small_runs import encoders, small_config, write_shards
+from small_runs import encoders, forget_accelerate, small_config, write_shards
 from typer.testing import CliRunner
 
 from engine.cli import app
@@ -69,8 +68,7 @@ def alone(tmp_path_factory):
     """The shards, the folder of one process's run on them, and its losses."""
     folder = tmp_path_factory.mktemp("alone")
     shards = write_shards(folder / "shards")
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
+    forget_accelerate()
     run_alone = train(small_config(folder / "run", shards, run={"steps": 4}), encoders(), CODEC_NAME)
     return shards, folder / "run", [done.loss for done in run_alone]
 
