@@ -54,13 +54,13 @@ def report(config: TrainingConfig, made: Assembled, told: Told) -> None:
     from engine.dit.checkpoints import load_transformer
     from engine.training.faces import load_portraits
 
-    weights = config.run.folder / "weights"
-    if made.codec_name != CODEC_NAME or made.rendering is None or not weights.is_dir():
+    weights, check = config.run.folder / "weights", made.check
+    if made.codec_name != CODEC_NAME or check is None or not weights.is_dir():
         raise StudioError(
             f"There is nothing in {config.run.folder} that can be measured.",
             "--check is for finished runs of the small network; others are measured by rendering a project.",
         )
-    portraits, plan = load_portraits(held_out=True), made.plan
+    portraits, plan = load_portraits(held_out=True), check.plan
     found: dict[str, dict[str, float]] = {}
 
     def note(name: str, title: str, figures: dict[str, float]) -> None:
@@ -73,8 +73,8 @@ def report(config: TrainingConfig, made: Assembled, told: Told) -> None:
     for quantization in ("none", "int8", "nf4"):
         network = load_transformer(weights, dtype=torch.float32, quantization=quantization)
         if quantization == "none":
-            shown = [Renderer(network, made.rendering, plan)(scene) for scene in held_out_scenes(portraits, plan)[:4]]
+            shown = [Renderer(network, check.encoders, plan)(scene) for scene in held_out_scenes(portraits, plan)[:4]]
             write_sheet(shown, config.run.folder / "sheet.png")
-            note("animatic", "What it learnt from:", checked_animatic(made.rendering.video, portraits, plan))
+            note("animatic", "What it learnt from:", checked_animatic(check.encoders.video, portraits, plan))
         title = "Weights as they are:" if quantization == "none" else f"Weights stored as {quantization}:"
-        note(quantization, title, checked_fully(network, made.rendering, portraits, plan))
+        note(quantization, title, checked_fully(network, check.encoders, portraits, plan))

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from engine.cli import app
 from engine.errors import StudioError
-from engine.training import assemble, making, voices
+from engine.training import assemble, making, sample_check, voices
 from engine.training.config import read_config
 from engine.training.faces import HEIGHT_PX, WIDTH_PX, Portrait
 from engine.training.learner import StepDone
@@ -38,7 +38,7 @@ def portraits():
 
 @pytest.mark.skipif(shutil.which(voices.PROGRAM) is None, reason="needs espeak-ng")
 def test_one_command_from_nothing_to_weights_that_are_measured(tmp_path, monkeypatch, portraits):
-    for place in (assemble, making, sys.modules["engine.training.faces"]):
+    for place in (sample_check, making, sys.modules["engine.training.faces"]):
         monkeypatch.setattr(place, "load_portraits", lambda held_out: portraits)
     settings = {
         "data.folders": [str(tmp_path / "singles")], "data.encoder_folder": str(tmp_path / "encoders"),
@@ -47,7 +47,7 @@ def test_one_command_from_nothing_to_weights_that_are_measured(tmp_path, monkeyp
         "optimiser.warmup_steps": 1, "run.folder": str(tmp_path / "run"), "run.steps": 2, "run.batch_size": 2,
         "run.check_every": 2, "run.processes": 1,
     }  # fmt: skip
-    monkeypatch.setattr(assemble, "CHECKED_SCENES", 1)
+    monkeypatch.setattr(sample_check, "CHECKED_SCENES", 1)
     options = [word for name, value in settings.items() for word in ("--set", f"{name}={json.dumps(value)}")]
     result = CliRunner().invoke(app, ["train", "tiny", *options])
     assert result.exit_code == 0, result.output
@@ -61,7 +61,8 @@ def test_one_command_from_nothing_to_weights_that_are_measured(tmp_path, monkeyp
     config = read_config(config_path("tiny"), settings)
     made = assemble.assembled(config, print)  # what is there is kept
     told = []
-    report(config, replace(made, plan=CheckPlan(num_scenes=1, num_inference_steps=1)), told.append)
+    check = replace(made.check, plan=CheckPlan(num_scenes=1, num_inference_steps=1))
+    report(config, replace(made, check=check), told.append)
     found = json.loads((tmp_path / "run" / "report.json").read_text())
     learnt_from = found.pop("animatic")
     assert {f"{measure}_{name}own_r" for measure in MEASURES for name in ("", "coded_")} <= set(learnt_from)
