@@ -224,6 +224,7 @@ def test_the_fetched_carriers_hold_no_code():
 
 def test_packages_of_an_interrupted_installation_are_installed_anew(tmp_path, monkeypatch):
     asked = []
+    monkeypatch.setattr(packages, "_bring_sound_library", lambda environment: None)
     monkeypatch.setattr(packages, "run_uv", lambda environment, settings, words: asked.append(words) or len(asked) > 1)
     monkeypatch.setattr(packages, "answers", lambda url: True)
     environment, settings = Environment(tmp_path), parse_pip_settings("global.find-links='/wheels'\n")
@@ -237,6 +238,7 @@ def test_packages_of_an_interrupted_installation_are_installed_anew(tmp_path, mo
 
 def test_a_torch_without_cuda_is_tried_first_where_there_is_no_gpu(tmp_path, monkeypatch):
     asked = []
+    monkeypatch.setattr(packages, "_bring_sound_library", lambda environment: None)
     monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.setattr(packages, "has_nvidia_driver", lambda: False)
     monkeypatch.setattr(packages, "answers", lambda url: True)
@@ -248,3 +250,23 @@ def test_a_torch_without_cuda_is_tried_first_where_there_is_no_gpu(tmp_path, mon
     monkeypatch.setattr(packages, "has_nvidia_driver", lambda: True)
     packages.install(environment, parse_pip_settings(""), ["requirements.txt"])
     assert "cpu" not in asked[-1]
+
+
+def test_a_sound_library_that_is_missing_is_brought_by_pip_or_named(tmp_path, monkeypatch):
+    asked, loads = [], [False, True]
+
+    def quietly(command):
+        asked.append(command)
+        is_load = command[1:] == ["-c", "import soundfile"]
+        return subprocess.CompletedProcess(command, 0 if not is_load or loads.pop(0) else 1, "", "")
+
+    monkeypatch.setattr(packages, "run_uv", lambda environment, settings, words: True)
+    monkeypatch.setattr(packages, "_quietly", quietly)
+    environment, settings = Environment(tmp_path), parse_pip_settings("global.find-links='/wheels'\n")
+    environment.folder.mkdir()
+    packages.install(environment, settings, ["requirements.txt"])
+    assert [command[1:4] for command in asked if "pip" in command] == [["-m", "pip", "install"]]
+    loads[:] = [False, False]
+    with pytest.raises(SetupError, match="apt install libsndfile1"):
+        packages.install(environment, settings, ["requirements.txt"])
+    assert environment.installing.exists(), "the next start installs again"

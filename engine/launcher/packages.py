@@ -35,6 +35,7 @@ def install(environment: Environment, settings: PipSettings, lists: list[str]) -
     interrupted = environment.installing.exists()
     environment.installing.touch()
     _install(environment, settings, lists, ["--reinstall"] if interrupted else [])
+    _bring_sound_library(environment)
     environment.installing.unlink()
 
 
@@ -49,6 +50,26 @@ def _install(environment: Environment, settings: PipSettings, lists: list[str], 
         print("PyTorch's own index did not serve; taking its larger build from PyPI.", flush=True)
     if not run_uv(environment, settings, options):
         raise failure(environment, settings, "Installing the packages")
+
+
+def _bring_sound_library(environment: Environment) -> None:
+    """soundfile's builds for one system have libsndfile in them, the build for all systems has not. Of several sources
+    uv takes the first one's build, whichever that is; pip the one that suits this computer best.
+
+    Raises SetupError where the system has no libsndfile either.
+    """
+    loads = [str(environment.python), "-c", "import soundfile"]
+    if _quietly(loads).returncode == 0:
+        return
+    options = ["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--force-reinstall"]
+    constraints = ["--constraint", str(environment.root / "assets/constraints.txt")]
+    _quietly([str(environment.python), "-m", "pip", *options, *constraints, "soundfile"])
+    if _quietly(loads).returncode != 0:
+        raise SetupError(
+            "The library that reads sound files (libsndfile) is missing, and there is no package with it for this "
+            "system. On Debian or Ubuntu: sudo apt install libsndfile1; on Fedora: sudo dnf install libsndfile; "
+            "then start again."
+        )
 
 
 def run_uv(environment: Environment, settings: PipSettings, words: list[str]) -> bool:
