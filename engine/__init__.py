@@ -1,6 +1,7 @@
 """The engine of Roundtable: everything but the page. Imports nothing of gradio."""
 
 import importlib.util
+import logging
 import os
 import sys
 import types
@@ -12,6 +13,8 @@ __version__ = "0.1.0"
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# It warns on some processors, at import, that a kernel from the hub is missing: we compute without it.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def _folder(package: str) -> Path | None:

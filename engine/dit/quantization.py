@@ -29,9 +29,17 @@ KEPT_IN_FLOAT32: tuple[str, ...] = tuple(AnyTalkerTransformer3DModel._keep_in_fp
 
 
 class Nf4Linear(bnb.nn.Linear4bit):
-    """A Linear4bit whose statistics follow the input: group offloading moves nothing but the packed weight."""
+    """A Linear4bit whose statistics follow the input: group offloading moves nothing but the packed weight.
+
+    On processors with AVX512-BF16 bitsandbytes would pack the weight anew at first use: for sizes of whole 32s only,
+    for products rounded to bfloat16, and with statistics that no longer fit the stored weight. It stays as it is.
+    """
 
     weight: Any
+
+    def __init__(self, *size: Any, **options: Any) -> None:
+        super().__init__(*size, **options)
+        self.support_avx512bf16_for_cpu = False
 
     def forward(self, x: Tensor) -> Tensor:
         state = self.weight.quant_state

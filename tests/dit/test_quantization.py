@@ -106,6 +106,17 @@ def test_predicted_bytes_are_the_real_ones(quantization, dtype):
     assert predicted == weights_bytes(quantized(quantization, dtype))
 
 
+def test_nf4_is_the_same_on_every_processor(monkeypatch):
+    """Some processors make bitsandbytes repack weights, and refuse sizes that are no multiples of 32."""
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
+    model = nn.Sequential(nn.Linear(64, 20)).eval().requires_grad_(False)
+    quantize_(model, "nf4", torch.float32)
+    x = torch.randn(3, 64)
+    expected = nn.functional.linear(x, dequantized(model[0]), model[0].bias)
+    with torch.no_grad():
+        assert (model(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
 @pytest.mark.parametrize("quantization", SMALL)
 def test_bytes_do_not_grow_by_using_the_network(quantization):
     model = quantized(quantization)
