@@ -5,6 +5,7 @@ projection keep their precision. diffusers' own bitsandbytes loader wants a GPU,
 the same code runs on every device.
 """
 
+import copy
 import logging
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
@@ -45,7 +46,20 @@ class Nf4Linear(bnb.nn.Linear4bit):
         state = self.weight.quant_state
         if state is not None and state.absmax.device != x.device:
             state.to(x.device)
+        if x.device.type == "cpu" and self.in_features % state.blocksize:
+            dtype = self.compute_dtype or x.dtype
+            bias = None if self.bias is None else self.bias.to(dtype)
+            return nn.functional.linear(x.to(dtype), self.dequantized().to(dtype), bias).to(x.dtype)
         return super().forward(x)
+
+    @torch.no_grad()
+    def dequantized(self) -> Tensor:
+        """(out, in). The statistics' blocks run on from row to row, which bitsandbytes' AVX512 code forgets where rows
+        are no whole blocks: to it, all is one row."""
+        state = copy.copy(self.weight.quant_state)
+        state.shape = torch.Size([self.out_features * self.in_features])
+        flat: Tensor = bnb.functional.dequantize_4bit(self.weight.data, state)
+        return flat.view(self.out_features, self.in_features)
 
 
 class Int8Linear(bnb.nn.Linear8bitLt):
@@ -149,7 +163,7 @@ def dequantized(layer: nn.Module, dtype: torch.dtype = torch.float32) -> Tensor:
     """(out, in): the weight that a small layer really multiplies by."""
     weight: Any = layer.weight
     if isinstance(layer, Nf4Linear):
-        return bnb.functional.dequantize_4bit(weight.data, weight.quant_state).to(dtype)
+        return layer.dequantized().to(dtype)
     if isinstance(layer, Int8Linear):
         layer.adopt_statistics()
         return (weight.data.float() * layer.state.SCB.to(weight.device)[:, None] / 127).to(dtype)

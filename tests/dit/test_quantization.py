@@ -117,6 +117,18 @@ def test_nf4_is_the_same_on_every_processor(monkeypatch):
         assert (model(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+@pytest.mark.parametrize("rows", [(160, 160), (40, 96), (96, 224), (20, 64)])
+def test_blocks_of_nf4_run_on_from_row_to_row(rows):
+    """Wrong by a fifth otherwise, on processors with AVX512."""
+    torch.manual_seed(2)
+    linear = nn.Linear(rows[1], rows[0], bias=False).requires_grad_(False)
+    before = linear.weight.clone()
+    model = nn.Sequential(linear).eval()
+    quantize_(model, "nf4", torch.float32)
+    assert (dequantized(model[0]) - before).norm() < 0.11 * before.norm()
+    assert (model(torch.eye(rows[1])).T - before).norm() < 0.11 * before.norm()
+
+
 @pytest.mark.parametrize("quantization", SMALL)
 def test_bytes_do_not_grow_by_using_the_network(quantization):
     model = quantized(quantization)
