@@ -42,6 +42,7 @@ class Made(Table):
     data.folders[0], and a codec trained on the first of them, in data.encoder_folder."""
 
     takes: int = Field(800, ge=1, description="of 4.6 s each")
+    gestures: float = Field(1.0, ge=0, le=1, description="share that stays of what heads, eyes and brows do")
     codec_takes: int = Field(100, ge=1)
     codec_steps: int = Field(2500, ge=1)
     codec_batch_size: int = Field(8, ge=1)

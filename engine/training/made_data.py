@@ -39,6 +39,7 @@ _HALVES = 2
 _SILENT_SHARE = 0.12
 _ACTIVE_S = 0.12
 _JAW_INERTIA_S = 0.04
+_GESTURES = ("smile", "blink", "brow", "gaze", "yaw", "pitch", "roll")
 WIDEST = 0.8  # of a jaw's opening, at the loudest
 
 Box = tuple[float, float, float, float]
@@ -158,11 +159,14 @@ def active_s(voice: Waveform) -> list[tuple[float, float]]:
     return spans
 
 
-def animated(scene: Scene, name: str, seed: int) -> Take:
-    """The animatic of a scene, with mouths as a small network can learn them."""
+def animated(scene: Scene, name: str, seed: int, gestures: float = 1.0) -> Take:
+    """The animatic of a scene, with mouths as a small network can learn them. ``gestures``: the share that stays of
+    what heads, eyes and brows do, which no voice tells."""
     streams = streams_of(scene)
     performed = perform(streams, {}, FRAME_RATE, PerformanceSettings(seed=seed))
-    performances = [_by_loudness(each, voice) for each, voice in zip(performed, scene.voices, strict=True)]
+    performances = [
+        _calmed(_by_loudness(each, voice), gestures) for each, voice in zip(performed, scene.voices, strict=True)
+    ]
     image = Image(scene.picture)
     rigs = [
         FaceRig.of(image.rgb, points, stream.part == Part.TALKS)
@@ -185,11 +189,16 @@ def _by_loudness(performance: Performance, voice: Waveform) -> Performance:
     )  # fmt: skip
 
 
-def take(portraits: Sequence[Portrait], seed: int, index: int, num_people: int = 1) -> Take:
+def _calmed(performance: Performance, share: float) -> Performance:
+    fewer = {name: getattr(performance, name) * np.float32(share) for name in _GESTURES}
+    return replace(performance, **fewer)
+
+
+def take(portraits: Sequence[Portrait], seed: int, index: int, num_people: int = 1, gestures: float = 1.0) -> Take:
     """Take ``index`` of a ``seed`` is always the same."""
     chance = np.random.default_rng([seed, index])
     scene = (single_scene if num_people == 1 else pair_scene)(portraits, chance)
-    return animated(scene, f"made-{seed}-{index:05}", seed=int(chance.integers(2**31)))
+    return animated(scene, f"made-{seed}-{index:05}", int(chance.integers(2**31)), gestures)
 
 
 @dataclass(frozen=True, eq=False)

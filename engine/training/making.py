@@ -44,13 +44,13 @@ def make(config: TrainingConfig, made: Made, told: Told) -> None:
     with _workers(config.run.processes) as workers:
         codec_path = encoder_folder / TINY_CODEC
         if not codec_path.is_file():
-            cuts_made = workers.map(partial(_cuts, portraits, made.seed, 1), range(made.codec_takes))
+            cuts_made = workers.map(partial(_cuts, portraits, made.seed, 1, 1.0), range(made.codec_takes))
             cuts = [cut for some in cuts_made for cut in some]
             told(f"{len(cuts)} videos for the codec are made")
             encoder_folder.mkdir(parents=True, exist_ok=True)
             with whole_file(codec_path) as part, _threads(config.run.threads or config.run.processes):
                 save_file(_codec(cuts, made, told), part)
-        as_clips = partial(_clips, portraits, made.seed + 1, config.data.stage, codec_path)
+        as_clips = partial(_clips, portraits, made.seed + 1, config.data.stage, made.gestures, codec_path)
         clips = (clip for some in workers.map(as_clips, range(made.takes)) for clip in some)
         facts = ShardFacts(config.data.stage, tiny.CODEC_NAME, tiny.AUDIO_NAME, STORED[1], STORED[0], FRAME_RATE)
         write_clips(_told_of(clips, told), folder, facts)
@@ -77,14 +77,16 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _cuts(portraits: Sequence[Portrait], seed: int, num_people: int, index: int) -> list[Cut]:
-    take = made_data.take(portraits, seed, index, num_people)
+def _cuts(portraits: Sequence[Portrait], seed: int, num_people: int, gestures: float, index: int) -> list[Cut]:
+    take = made_data.take(portraits, seed, index, num_people, gestures)
     return list(made_data.cuts(take, np.random.default_rng([7, index])))
 
 
-def _clips(portraits: Sequence[Portrait], seed: int, num_people: int, codec_path: Path, index: int) -> list[Clip]:
+def _clips(
+    portraits: Sequence[Portrait], seed: int, num_people: int, gestures: float, codec_path: Path, index: int
+) -> list[Clip]:
     codec = _loaded_codec(codec_path)
-    return [as_clip(cut, codec) for cut in _cuts(portraits, seed, num_people, index)]
+    return [as_clip(cut, codec) for cut in _cuts(portraits, seed, num_people, gestures, index)]
 
 
 @lru_cache(maxsize=1)

@@ -19,16 +19,14 @@ from numpy.typing import NDArray
 
 from engine.animatic.renderer import Animator, FaceRig
 from engine.animatic.types import Performance
-from engine.dit.coders import Encoders, VideoCodec
+from engine.dit.coders import Encoders
 from engine.dit.conditioning import Direction, build_conditioning, build_scene
 from engine.dit.memory import MemoryPlan
 from engine.dit.pipeline import Engine, run
 from engine.dit.sampling import Sampling
 from engine.dit.shapes import VideoShape
-from engine.dit.tiny import CODEC_NAME
 from engine.dit.transformer import AnyTalkerTransformer3DModel
 from engine.dit.windows import WindowSpan
-from engine.evaluation.interactivity import motion
 from engine.evaluation.lip_sync import loudness
 from engine.media.types import Image, Waveform
 from engine.media.write import VideoWriter, write_waveform
@@ -37,7 +35,6 @@ from engine.training.faces import Portrait, draw_person
 from engine.training.inputs import Heard, as_heard
 from engine.training.made_data import FRAME_RATE, FRAMES, STORED, Scene, made_voice, placed, silence, streams_of
 from engine.training.pairing import TALK_PROMPTS
-from engine.training.prepare.encoders import FrameCodec
 from engine.training.samples import Frames
 
 Measure = Literal["drawn", "mesh"]
@@ -163,7 +160,7 @@ def drawn_openings(rendered: Rendered) -> NDArray[np.float64]:
     rest = Performance.at_rest(2)
     wide = replace(rest, jaw_open=np.array([0, made_data.WIDEST], np.float32))
     shut, wide_open = (animator.frame([wide] * len(scene.points_px), index) for index in (0, 1))
-    drawn = [_small(picture, size).astype(np.float64) for picture in (shut, wide_open)]
+    drawn = [small(picture, size).astype(np.float64) for picture in (shut, wide_open)]
     frames = rendered.frames.astype(np.float64)
     return np.stack([_along(frames, drawn, _mouth_px(points, rendered.scale)) for points in scene.points_px], axis=1)
 
@@ -187,16 +184,6 @@ def mesh_openings(rendered: Rendered) -> NDArray[np.float64]:
     return _gaps(points, 13, 14) / np.maximum(_gaps(points, 33, 263), 1e-6)
 
 
-def interactivity(rendered: Sequence[Rendered], listener: int) -> float:
-    """Mean motion of the listener's eyes and brows, as the evaluation has it (paper, eq. 5 and 6)."""
-    moved = []
-    for each in rendered:
-        points = mesh_points(each)[:, listener]
-        boxes = np.concatenate([points[..., :2].min(1), points[..., :2].max(1)], axis=-1).astype(np.float64)
-        moved.append(motion(points, boxes).mean())
-    return float(np.mean(moved))
-
-
 def mesh_points(rendered: Rendered) -> NDArray[np.float32]:
     """(F, people, 478, 3) px in frames enlarged to LEAST_HEIGHT where they are smaller."""
     from engine.analysis.faces import embedded_analyser
@@ -217,7 +204,8 @@ def _gaps(points_px: NDArray[np.float32], first: int, second: int) -> NDArray[np
     return np.linalg.norm(points_px[..., first, :2] - points_px[..., second, :2], axis=-1).astype(np.float64)
 
 
-def _small(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def small(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """At ``size`` (width, height), each pixel the mean of what it covers."""
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
@@ -249,58 +237,6 @@ def _pearson(mouth: Curve, voice: Curve, lag: int) -> float:
     if late.std() < 1e-9 or early.std() < 1e-9:
         return 0.0
     return float(np.corrcoef(late, early)[0, 1])
-
-
-def checked_fully(
-    network: AnyTalkerTransformer3DModel, encoders: Encoders, portraits: Sequence[Portrait], plan: CheckPlan
-) -> dict[str, float]:
-    """Two people; the same with their voices swapped; nobody speaking; three people, which were never trained. Each
-    measured in both ways, whose names come first: ``drawn_own_r``, ``mesh_own_r``.
-
-    ``swapped_own_r``: every mouth with the voice that is now its own; ``still``: how much of the swing silence leaves;
-    ``interactivity``: of the second person, who is silent while the first one talks.
-    """
-    renderer = Renderer(network, encoders, plan)
-    scenes = held_out_scenes(portraits, plan)
-    rendered = {
-        "": [renderer(scene) for scene in scenes],
-        "swapped_": [renderer(with_voices(scene, scene.voices[::-1])) for scene in scenes],
-        "silent_": [renderer(silenced(scene)) for scene in scenes],
-        "three_": [renderer(scene) for scene in held_out_scenes(portraits, replace(plan, num_people=3))],
-    }
-    listening = [renderer(with_voices(scene, (scene.voices[0], silence(FRAMES / FRAME_RATE)))) for scene in scenes]
-    found = {"interactivity": interactivity(listening, 1)}
-    for measure in MEASURES:
-        by_name = {name: figures(each, measure) for name, each in rendered.items()}
-        still = by_name.pop("silent_").swing / max(by_name[""].swing, 1e-9)
-        for name, each in by_name.items():
-            found |= {f"{measure}_{name}own_r": each.own_r, f"{measure}_{name}other_r": each.other_r}
-        found |= {f"{measure}_swing": by_name[""].swing, f"{measure}_still": still}
-    return found
-
-
-def checked_animatic(coder: VideoCodec, portraits: Sequence[Portrait], plan: CheckPlan) -> dict[str, float]:
-    """The same of what the network learnt from: the animatic of two people, as small, through the codec and before
-    it."""
-    scenes = held_out_scenes(portraits, plan)
-    found: dict[str, float] = {}
-    for name, through in (("coded_", coder), ("", None)):
-        rendered = [as_animatic(scene, through) for scene in scenes]
-        for measure in MEASURES:
-            each = figures(rendered, measure)
-            found |= {f"{measure}_{name}own_r": each.own_r, f"{measure}_{name}other_r": each.other_r}
-    return found
-
-
-def as_animatic(scene: Scene, coder: VideoCodec | None) -> Rendered:
-    """The scene by the animatic, as small as the network's videos, and through their codec where one is given."""
-    height, width = scene.picture.shape[:2]
-    size = (round(width / made_data.FINER), round(height / made_data.FINER))
-    frames = np.stack([_small(frame, size) for frame in made_data.animated(scene, "check", seed=0).frames[:FRAMES]])
-    if coder is not None:
-        codec = FrameCodec(CODEC_NAME, coder)
-        frames = codec.decode(codec.encode(frames))
-    return Rendered(scene, frames)
 
 
 def write_sheet(rendered: Sequence[Rendered], path: Path) -> None:

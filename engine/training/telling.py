@@ -8,15 +8,10 @@ from engine.errors import StudioError
 from engine.project.atomic import write_bytes
 from engine.training.assemble import Assembled
 from engine.training.config import TrainingConfig
+from engine.training.full_check import checked_animatic, checked_fully
 from engine.training.learner import StepDone
 from engine.training.making import Told
-from engine.training.rendered_check import (
-    Renderer,
-    checked_animatic,
-    checked_fully,
-    held_out_scenes,
-    write_sheet,
-)
+from engine.training.rendered_check import Renderer, held_out_scenes, write_sheet
 
 _EVERY_S = 15.0
 

@@ -113,6 +113,17 @@ def test_mouths_go_by_loudness_and_stay_shut_without_it():
     assert np.array_equal(driven.blink, busy.blink)
 
 
+def test_fewer_gestures_leave_mouths_as_they_are():
+    chance = np.random.default_rng(3)
+    curves = {name: chance.random(48, np.float32) for name in Performance.__dataclass_fields__ if name != "gaze"}
+    busy = Performance(gaze=chance.random((48, 2), np.float32), **curves)
+    calm = made_data._calmed(busy, 0.2)
+    for name in ("jaw_open", "lip_width", "lip_round", "lip_press", "lip_tuck", "tongue"):
+        assert np.array_equal(getattr(calm, name), getattr(busy, name))
+    for name in ("smile", "blink", "brow", "gaze", "yaw", "pitch", "roll"):
+        assert getattr(calm, name) == pytest.approx(0.2 * getattr(busy, name))
+
+
 @needs_espeak
 @pytest.mark.slow
 def test_the_measure_tells_own_voices_from_others(portraits):
