@@ -46,7 +46,7 @@ class Nf4Linear(bnb.nn.Linear4bit):
         state = self.weight.quant_state
         if state is not None and state.absmax.device != x.device:
             state.to(x.device)
-        if x.device.type == "cpu" and self.in_features % state.blocksize:
+        if state is not None and x.device.type == "cpu" and self.in_features % state.blocksize:
             dtype = self.compute_dtype or x.dtype
             bias = None if self.bias is None else self.bias.to(dtype)
             return nn.functional.linear(x.to(dtype), self.dequantized().to(dtype), bias).to(x.dtype)
